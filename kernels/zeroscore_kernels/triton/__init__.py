@@ -1,0 +1,1 @@
+"""CUDA backend: one kernel a file, its launcher beside it."""

@@ -1,0 +1,303 @@
+"""The contracts themselves: every promise they check, broken once, is noticed, by the test that is named."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from zeroscore.probe import Evidence
+from zeroscore.scorers import SCORERS
+from zeroscore.search import SEARCHERS, Algorithm, ExhaustedError
+from zeroscore.spaces.nasbench201 import Cell, NASBench201
+from zeroscore.tables import FrameTable, Metric
+from zeroscore.testing import ScorerContract, SearcherContract, SpaceContract, TableContract
+from zeroscore.types import Code, Status, UnscorableError, UsageError, ZeroscoreError
+
+OUTSIDE = Cell(("conv",) * 6)
+FIRST = next(iter(NASBench201()))
+
+
+def notices(contract: type, made: object, test: str, message: str, **attributes: Any) -> None:
+    subject = type("Subject", (contract,), {"make": staticmethod(lambda: made), **attributes})()
+    with pytest.raises(AssertionError, match=message):
+        getattr(subject, test)()
+
+
+@pytest.mark.parametrize("contract", [ScorerContract, SpaceContract, TableContract, SearcherContract])
+def test_a_subclass_without_make_is_told_so(contract):
+    with pytest.raises(NotImplementedError, match=r"^Nothing lacks make\(\), which gives an? [A-Z]"):
+        type("Nothing", (contract,), {})().make()
+
+
+# ---- scorers ---------------------------------------------------------------------------------------------------------
+
+PARAMS = SCORERS.get("params")
+ticks = itertools.count()
+
+
+def draws(evidence: Evidence) -> float:
+    torch.rand(1)
+    return 1.0
+
+
+def writes(evidence: Evidence) -> float:
+    evidence.images.add_(1)
+    return 1.0
+
+
+def gives_up(evidence: Evidence) -> float:
+    raise UnscorableError(Status(Code.NO_ACTIVATIONS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        ({"name": ""}, "says_what_it_is", "no name"),
+        ({"name": "a,b"}, "says_what_it_is", "comma-separated"),
+        ({"source": ""}, "says_what_it_is", "names no source"),
+        ({"needs": None}, "says_what_it_is", "needs is None"),
+        ({"higher_is_better": None}, "says_what_it_is", "higher_is_better is None"),
+        ({"function": lambda _: math.nan}, "gives_a_finite_score", "NON_FINITE"),
+        ({"function": lambda _: next(ticks)}, "gives_one_score_for_one_input", "two calls on one Evidence"),
+        ({"function": lambda e: id(e) % 1e9}, "gives_one_score_for_one_input", "two equal networks"),
+        ({"function": lambda e: e.units}, "reads_no_more_than_it_needs", r"declare Needs\(kernel=True\)"),
+        ({"function": draws}, "leaves_everything_as_it_was", "global generator of torch was used"),
+        ({"function": writes}, "leaves_everything_as_it_was", "changed the images"),
+        ({"function": gives_up}, "fails_with_a_status", "NO_ACTIVATIONS without a reason"),
+        ({"function": lambda _: next(ticks), "per_class": True}, "gives_class_mates_one_score_if_it_says_so", "of one"),
+    ],
+)
+def test_broken_scorers_are_noticed(changes, test, message):
+    notices(ScorerContract, replace(PARAMS, **changes), f"test_{test}", message)
+
+
+def test_a_scorer_that_changes_the_model_is_noticed():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(768))
+
+    def trains(evidence: Evidence) -> float:
+        model(evidence.images)
+        model.eval()
+        return 1.0
+
+    message = r"changed 1.running_mean, 1.running_var, 1.num_batches_tracked, training flag of the model"
+    made = replace(PARAMS, function=trains)
+    notices(ScorerContract, made, "test_leaves_everything_as_it_was", message, model=lambda self: model)
+
+
+def test_what_is_no_scorer_is_noticed():
+    notices(ScorerContract, lambda _: 1.0, "test_says_what_it_is", "make.. gave a function, not a Scorer")
+
+
+# ---- spaces ----------------------------------------------------------------------------------------------------------
+
+
+def other_seed(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0, device: Any = None) -> nn.Module:
+    return NASBench201.build(self, arch, num_classes, seed=3)
+
+
+def no_seed(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0, device: Any = None) -> nn.Module:
+    model = NASBench201.build(self, arch, num_classes, seed=seed)
+    torch.nn.init.normal_(next(model.parameters()))
+    return model
+
+
+def os_entropy(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0, device: Any = None) -> nn.Module:
+    return NASBench201.build(self, arch, num_classes, seed=next(ticks))
+
+
+def building(change: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Module]:
+    return lambda self, arch, num_classes=10, **options: change(NASBench201.build(self, arch, num_classes, **options))
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        ({"name": ""}, "is_a_space", "no name"),
+        ({"parse": lambda self, text: FIRST}, "text_and_architecture_are_inverse", "parse.* is Cell"),
+        ({"parse": lambda self, text: FIRST}, "bad_text_is_refused", "was not refused with UsageError"),
+        ({"sample": lambda self, rng: OUTSIDE}, "samples", "a sample is not in the space"),
+        ({"sample": lambda self, rng: FIRST}, "samples", "every sample is the same"),
+        (
+            {"sample": lambda self, rng: random.choice(self.neighbours(FIRST))},
+            "samples",
+            "generator of Python was used",
+        ),
+        ({"__contains__": lambda self, arch: True}, "samples", "the space contains everything"),
+        ({"mutate": lambda self, arch, rng: arch}, "mutations", "the mutation of .* is "),
+        ({"mutate": lambda self, arch, rng: OUTSIDE}, "mutations", "is not in the space"),
+        ({"mutate": lambda self, arch, rng: FIRST}, "mutations", "is not among its neighbours"),
+        ({"neighbours": lambda self, arch: []}, "neighbours", "has no neighbour"),
+        ({"neighbours": lambda self, arch: [FIRST, FIRST]}, "neighbours", "has a neighbour twice"),
+        ({"neighbours": lambda self, arch: [arch]}, "neighbours", "is its own neighbour"),
+        ({"neighbours": lambda self, arch: [OUTSIDE]}, "neighbours", "has a neighbour outside"),
+        ({"__len__": lambda self: 15_624}, "iteration", r"len\(\) says 15624, iteration gives 15625"),
+        ({"__iter__": lambda self: iter([FIRST] * 15_625)}, "iteration", "iteration repeats itself"),
+        ({"canonical": lambda self, arch, count="": OUTSIDE}, "canonical", "outside the space"),
+        ({"canonical": lambda self, arch, count="": self.neighbours(arch)[0]}, "canonical", "another representative"),
+        ({"canonical": lambda self, arch, count="": FIRST}, "canonical", r"units, its representative \d+"),
+        ({"is_live": lambda self, arch: 1}, "is_live", "is 1$"),
+        ({"build": other_seed}, "build", "two seeds gave one network"),
+        ({"build": os_entropy}, "build", "one seed gave two networks"),
+        ({"build": no_seed}, "build", "generator of torch was used"),
+        ({"build": building(lambda model: model.double())}, "build", "torch.float64"),
+        ({"build": building(lambda model: model.eval())}, "build", "not in training mode"),
+        ({"build": building(lambda model: model.body)}, "build", "not to 7 classes"),
+        ({"build": lambda self, arch, *args, **options: "network"}, "build", "gave a str"),
+    ],
+)
+def test_broken_spaces_are_noticed(changes, test, message):
+    broken = type("Broken", (NASBench201,), changes)()
+    attributes = {"image_shape": (16, 8, 8)} if "7 classes" in message else {}
+    notices(SpaceContract, broken, f"test_{test}", message, **attributes)
+
+
+def test_what_is_no_space_is_noticed():
+    notices(SpaceContract, object(), "test_is_a_space", "object lacks a method of zeroscore.Space")
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(
+    {"c10_test_200": [90.0, 80.0, 70.0], "c10_valid_12": [9.0, math.nan, 7.0]}, index=pd.Index(list("abc"), name="arch")
+)
+
+
+def unsorted(self: FrameTable, metric: Metric | str, archs: Iterable[object] | None = None) -> Any:
+    return FrameTable.values(self, metric, None if archs is None else sorted(map(str, archs)))
+
+
+def lenient(self: FrameTable, arch: object, *args: Any) -> float:
+    return FrameTable.accuracy(self, arch, *args) if arch in self else 0.0
+
+
+def verbose(self: FrameTable, *args: Any) -> Metric:
+    try:
+        return FrameTable.column(self, *args)
+    except UsageError as error:
+        raise UsageError(f"{error}\nsorry") from None
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        ({"metrics": lambda self: ()}, "is_a_table", "serves no column"),
+        ({"metrics": lambda self: ("c10_test_200",)}, "is_a_table", "a column is not a Metric"),
+        ({"describe": lambda self: "a table"}, "is_a_table", "does not say how many"),
+        ({"__len__": lambda self: 4}, "architectures", r"3 architectures, len\(\) says 4"),
+        ({"__iter__": lambda self: iter(())}, "architectures", "the table is empty"),
+        ({"__iter__": lambda self: iter("aab")}, "architectures", "3 architectures"),
+        ({"__contains__": lambda self, arch: True}, "architectures", "contains everything"),
+        ({"__contains__": lambda self, arch: False}, "architectures", "iterates over what it does not contain"),
+        ({"column": lambda self, *args: self.metrics()[0]}, "columns_answer_questions", "answers from c10_test_200"),
+        ({"values": unsorted}, "values", "another order"),
+        ({"values": lambda self, *args: FrameTable.values(self, *args) * 2}, "values", "outside 0..100"),
+        ({"values": lambda self, *args: FrameTable.values(self, *args) / 2}, "values", "two answers"),
+        ({"accuracy": lenient}, "unknown_architectures_are_refused", "not refused .* answered with 0.0"),
+        ({"column": verbose}, "unknown_questions_are_refused", "more than one line"),
+        ({"cost": lambda self, *args: 1.0}, "unknown_questions_are_refused", "was not refused with UsageError"),
+    ],
+)
+def test_broken_tables_are_noticed(changes, test, message):
+    broken = type("Broken", (FrameTable,), changes)(FRAME, name="toy")
+    notices(TableContract, broken, f"test_{test}", message)
+
+
+def test_a_sound_table_passes():
+    sound = FrameTable(FRAME, name="toy")
+    subject = type("Subject", (TableContract,), {"make": staticmethod(lambda: sound)})()
+    for name in dir(subject):
+        if name.startswith("test_"):
+            getattr(subject, name)()
+
+
+def test_nameless_tables_and_other_things_are_noticed():
+    notices(TableContract, FrameTable(FRAME, name=""), "test_is_a_table", "no name")
+    notices(TableContract, FRAME, "test_is_a_table", "DataFrame lacks a method of zeroscore.Table")
+
+
+# ---- searchers -------------------------------------------------------------------------------------------------------
+
+
+class Toy:
+    """A sound searcher, to break."""
+
+    def __init__(self, space: NASBench201, rng: np.random.Generator) -> None:
+        self.space, self.rng, self.waiting = space, rng, 0
+
+    def ask(self) -> Cell:
+        self.waiting += 1
+        return self.space.sample(self.rng)
+
+    def tell(self, arch: Cell, value: float) -> None:
+        self.waiting -= 1
+
+
+def searcher(**methods: Any) -> Algorithm:
+    return Algorithm(type("Broken", (Toy,), methods))
+
+
+def exhausted(self: Toy) -> Cell:
+    raise ExhaustedError("nothing")
+
+
+def one_at_a_time(self: Toy) -> Cell:
+    return Toy.ask(self) if not self.waiting else OUTSIDE
+
+
+class Fragile(Toy):
+    def tell(self, arch: Cell, value: float) -> None:
+        self.failed = not math.isfinite(value)
+
+    def ask(self) -> Cell:
+        return OUTSIDE if getattr(self, "failed", False) else super().ask()
+
+
+def hopeful(space: NASBench201, rng: np.random.Generator, score: Callable[[Cell], float]) -> Toy:
+    toy = Toy(space, rng)
+    if not math.isfinite(score(FIRST)):
+        toy.ask = lambda: OUTSIDE  # type: ignore[method-assign]
+    return toy
+
+
+@pytest.mark.parametrize(
+    ("made", "test", "message"),
+    [
+        (searcher(ask=lambda self: OUTSIDE), "asks_for_architectures_of_the_space", "is not in the space"),
+        (searcher(ask=exhausted), "asks_for_architectures_of_the_space", "nothing was asked"),
+        (
+            searcher(ask=lambda self: random.choice(self.space.neighbours(FIRST))),
+            "asks_for_architectures_of_the_space",
+            "generator of Python was used",
+        ),
+        (searcher(ask=lambda self: self.space.sample(np.random.default_rng())), "is_the_seeds_own", "two sequences"),
+        (searcher(ask=lambda self: FIRST), "is_the_seeds_own", "two seeds gave one sequence"),
+        (searcher(ask=one_at_a_time), "answers_may_come_late_and_in_any_order", "is not in the space"),
+        (Algorithm(Fragile), "survives_failed_evaluations", "is not in the space"),
+        (Algorithm(hopeful, scores=True), "survives_failed_scores", "is not in the space"),
+    ],
+)
+def test_broken_searchers_are_noticed(made, test, message):
+    notices(SearcherContract, made, f"test_{test}", message)
+
+
+def test_options_reach_the_algorithm():
+    contract = type(
+        "Subject",
+        (SearcherContract,),
+        {
+            "make": staticmethod(lambda: SEARCHERS.get("regularized_evolution")),
+            "options": {"population": 0},
+        },
+    )
+    with pytest.raises(ZeroscoreError, match="population=0"):
+        contract().test_is_the_seeds_own()

@@ -1,0 +1,204 @@
+"""The CPU backend gives the oracle's integers, from any number of threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_oracles import DTYPES, INTEGERS, LAYOUTS, activations, awkward, laid_out, same_values
+from torch import Tensor
+
+from zeroscore_kernels import cpu, reference
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share even the smallest work between two threads."""
+    monkeypatch.setattr(cpu, "_PIECE_UNITS", 1)
+    monkeypatch.setattr(cpu, "_PIECE_WORD_PAIRS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+
+def assert_same_as_reference(x: Tensor, units: int, multiplicity: int = 3) -> None:
+    words = cpu.pack_signs(x)
+    assert torch.equal(words, reference.pack_signs(x))
+    expected, _ = reference.relu_pack(x)
+    y, relu_words = cpu.relu_pack(x)
+    assert torch.equal(relu_words, words)
+    assert same_values(y, expected)
+    overlap = cpu.hamming_overlap(words, units, multiplicity)
+    assert torch.equal(overlap, reference.hamming_overlap(words, units, multiplicity))
+
+
+@given(activations())
+@settings(max_examples=80, deadline=None)
+def test_same_as_reference(x: Tensor) -> None:
+    assert_same_as_reference(x, units=x[0].numel())
+
+
+@pytest.mark.parametrize(("batch", "units"), [(1, 100_000), (3, 99_999), (300, 33), (300, 1), (299, 1023), (17, 32)])
+def test_same_as_reference_at_the_ends_of_the_range(batch: int, units: int) -> None:
+    assert_same_as_reference(awkward((batch, units), torch.float32, seed=units), units)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_same_as_reference_on_two_threads(batch: int, layout: str) -> None:
+    x = laid_out(layout, batch, channels=5, side=6, dtype=torch.float32, seed=batch)
+    assert_same_as_reference(x, units=180)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_16_bit_pattern(dtype: torch.dtype) -> None:
+    assert_same_as_reference(torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).view(16, -1), units=4096)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_arbitrary_bit_patterns(dtype: torch.dtype, data: st.DataObject) -> None:
+    integer = INTEGERS[dtype]
+    limits = torch.iinfo(integer)
+    patterns = data.draw(st.lists(st.integers(limits.min, limits.max), min_size=1, max_size=70))
+    assert_same_as_reference(torch.tensor([patterns], dtype=integer).view(dtype), units=len(patterns))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [1, 2, 3])
+def test_memory_that_starts_between_vectors(dtype: torch.dtype, offset: int) -> None:
+    storage = awkward((3 * 67 + offset,), dtype, seed=offset)
+    assert_same_as_reference(storage[offset:].view(3, 67), units=67)
+
+
+@pytest.mark.parametrize("shape", [(0,), (7,), (0, 5), (3, 0), (0, 0), (2, 3, 0, 4)])
+def test_small_and_empty_shapes(shape: tuple[int, ...]) -> None:
+    x = torch.ones(shape)
+    assert_same_as_reference(x, units=x[0].numel() if len(x) else 0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:-1])
+def test_in_place_writes_where_the_input_lies(layout: str) -> None:
+    x = laid_out(layout, batch=4, channels=5, side=6, dtype=torch.bfloat16, seed=1)
+    expected, expected_words = reference.relu_pack(x)
+    y, words = cpu.relu_pack(x, inplace=True)
+    assert y.data_ptr() == x.data_ptr()
+    assert torch.equal(words, expected_words)
+    assert same_values(x, expected)
+
+
+def test_out_of_place_leaves_the_input_alone() -> None:
+    x = awkward((4, 100), torch.float32, seed=1)
+    before = x.clone()
+    cpu.relu_pack(x)
+    assert same_values(x, before)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:3])
+def test_relu_keeps_the_memory_format(layout: str) -> None:
+    x = laid_out(layout, batch=4, channels=5, side=6, dtype=torch.float32, seed=1)
+    assert cpu.relu_pack(x)[0].stride() == x.stride()
+
+
+@pytest.mark.parametrize("cells", [0, 1, 5])
+def test_overlap_of_many_cells_adds_to_out(cells: int) -> None:
+    words = torch.randint(-(2**31), 2**31, (cells, 9, 4)).to(torch.int32)
+    start = torch.arange(cells * 81).view(cells, 9, 9)
+    out = start.clone()
+    assert cpu.hamming_overlap(words, 128, 2, out) is out
+    assert torch.equal(out, start + reference.hamming_overlap(words, 128, 2))
+
+
+def test_overlap_with_words_and_out_that_are_not_contiguous() -> None:
+    words = torch.randint(-(2**31), 2**31, (4, 18)).to(torch.int32).T
+    out = torch.zeros(18, 36, dtype=torch.int64)[:, ::2]
+    cpu.hamming_overlap(words, 128, out=out)
+    assert torch.equal(out, reference.hamming_overlap(words, 128))
+
+
+@pytest.mark.parametrize(("threads", "pieces"), [(1, 0), (1, 5), (3, 2), (3, 50)])
+def test_every_piece_is_done_once(threads: int, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    seen: list[tuple[int, int]] = []
+    cpu._share(lambda piece, of: seen.append((piece, of)), pieces)
+    (made,) = {of for _, of in seen}
+    assert sorted(piece for piece, _ in seen) == list(range(made))
+    assert made <= max(1, pieces)
+
+
+@pytest.mark.parametrize(("threads", "pieces", "at_once"), [(1, 9, 1), (2, 9, 2), (2, 2, 2)])
+def test_as_many_threads_work_as_torch_uses(
+    threads: int, pieces: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    meeting = threading.Barrier(at_once, timeout=20)  # breaks unless that many threads wait at it together
+    workers: set[int] = set()
+
+    def kernel(piece: int, _: int) -> None:
+        workers.add(threading.get_ident())
+        if piece < at_once:
+            meeting.wait()
+
+    cpu._share(kernel, pieces)
+    assert len(workers) == at_once
+
+
+def test_nobody_waits_for_a_thread_that_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    with ThreadPoolExecutor(1) as busy:
+        busy.submit(release.wait)
+        monkeypatch.setattr(cpu, "_pool", lambda _: busy)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        seen: list[int] = []
+        cpu._share(lambda piece, _: seen.append(piece), 4)
+        release.set()
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_many_callers_at_once() -> None:
+    inputs = [awkward((33, 5000 + i), torch.float32, seed=i) for i in range(8)]
+    expected = [reference.hamming_overlap(reference.pack_signs(x), x.shape[1]) for x in inputs]
+
+    def repeatedly(i: int) -> bool:
+        return all(
+            torch.equal(cpu.hamming_overlap(cpu.relu_pack(inputs[i])[1], inputs[i].shape[1]), expected[i])
+            for _ in range(20)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(repeatedly, range(8)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    script = """
+        import os, torch
+        from zeroscore_kernels import cpu, reference
+        cpu._PIECE_UNITS = 1
+        torch.get_num_threads = lambda: 2
+        x = torch.arange(-50.0, 50.0).view(4, 25)
+        words = cpu.pack_signs(x)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if torch.equal(cpu.pack_signs(x), words) else 1)
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+
+
+def test_kernels_compile_where_nothing_can_be_cached() -> None:
+    scope: dict[str, object] = {}
+    exec("def fill(out, start, step):\n    out[start::step] = 7\n", scope)  # code without a file has no cache folder
+    fill = cpu._jit(scope["fill"])  # type: ignore[arg-type]
+    out = torch.zeros(4)
+    fill(out.numpy(), 0, 1)
+    assert out.tolist() == [7.0] * 4

@@ -1,0 +1,39 @@
+"""Score, rank and search neural architectures without training them."""
+
+from importlib.metadata import version as _version
+
+from zeroscore.probe import load_images, overlap_kernel
+from zeroscore.ranking import Progress, Ranking, evaluate, load_ranking, score_many
+from zeroscore.scorers import Scorer, list_scorers, score
+from zeroscore.search import Budget, SearchResult, search
+from zeroscore.spaces import Space, list_spaces, load_space
+from zeroscore.tables import Table, load_table
+from zeroscore.types import Code, Score, Status, UsageError, ZeroscoreError
+
+__version__ = _version("zeroscore")
+
+__all__ = [
+    "Budget",
+    "Code",
+    "Progress",
+    "Ranking",
+    "Score",
+    "Scorer",
+    "SearchResult",
+    "Space",
+    "Status",
+    "Table",
+    "UsageError",
+    "ZeroscoreError",
+    "evaluate",
+    "list_scorers",
+    "list_spaces",
+    "load_images",
+    "load_ranking",
+    "load_space",
+    "load_table",
+    "overlap_kernel",
+    "score",
+    "score_many",
+    "search",
+]

@@ -1,0 +1,91 @@
+"""What this machine has for zeroscore, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from zeroscore.tables import installed_tables, tables_dir
+from zeroscore_data import manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked for.
+
+    Attributes:
+        item: what.
+        found: version or description; "" where it is missing.
+        note: what it is for, or how to get it.
+    """
+
+    item: str
+    found: str
+    note: str = ""
+
+
+def examine() -> tuple[Finding, ...]:
+    """Look for interpreter, packages, devices and tables; imports none of the packages and opens none of the tables."""
+    return (
+        Finding("python", platform.python_version()),
+        Finding("zeroscore", importlib.metadata.version("zeroscore")),
+        Finding("torch", torch.__version__, f"{torch.get_num_threads()} of {os.cpu_count()} CPU threads"),
+        *_devices(),
+        _package("numba", "CPU kernels", "pip install numba"),
+        _triton(),
+        _package("nats_bench", "NATS-Bench tables", "pip install 'zeroscore[tables]'"),
+        _package("nas-bench-201", "NAS-Bench-201 .pth tables", "pip install 'zeroscore[tables]'"),
+        _package("timm", "timm:NAME models", "pip install 'zeroscore[zoo]'"),
+        _package("pillow", "folders of pictures", "pip install pillow"),
+        *_tables(),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _package(name: str, purpose: str, remedy: str) -> Finding:
+    version = _version(name)
+    return Finding(name, version, purpose if version else f"{purpose}: {remedy}")
+
+
+def _devices() -> list[Finding]:
+    if not torch.cuda.is_available():
+        build = f"torch was built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
+        return [Finding("cuda", "", f"no CUDA device ({build}); scoring runs on the CPU")]
+    return [
+        Finding(
+            f"cuda:{index}",
+            torch.cuda.get_device_name(index),
+            f"{torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB",
+        )
+        for index in range(torch.cuda.device_count())
+    ]
+
+
+def _triton() -> Finding:
+    found = _package("triton", "CUDA kernels", "pip install triton (Linux only)")
+    idle = found.found and not torch.cuda.is_available()
+    return Finding(found.item, found.found, f"{found.note}; idle without CUDA") if idle else found
+
+
+def _tables() -> list[Finding]:
+    folder, installed = tables_dir(), installed_tables()
+    known = [
+        Finding(
+            f"table {name}",
+            str(installed[name]) if name in installed else "",
+            entry.title if name in installed else f"get {entry.files[0].name} from {entry.homepage} into {folder}",
+        )
+        for name, entry in manifest().items()
+    ]
+    others = [Finding(f"table {name}", str(path)) for name, path in installed.items() if name not in manifest()]
+    return known + others

@@ -1,0 +1,5 @@
+"""Training-free proxies, one a file: pure functions from Evidence to a number."""
+
+from zeroscore.scorers.base import MODEL_ERRORS, SCORERS, Scorer, failure, list_scorers, score, score_evidence
+
+__all__ = ["MODEL_ERRORS", "SCORERS", "Scorer", "failure", "list_scorers", "score", "score_evidence"]

@@ -1,0 +1,78 @@
+"""What every search space offers, and the registry of spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from zeroscore.registry import Registry
+from zeroscore.types import Count
+
+A = TypeVar("A", bound=Hashable)
+
+
+@runtime_checkable
+class Space(Protocol[A]):
+    """A finite set of architectures, each hashable, with ``str(arch)`` and ``parse`` inverse to each other.
+
+    A space knows networks, never accuracies. Every random choice draws from the generator it is given.
+    """
+
+    name: str
+
+    def parse(self, text: str) -> A:
+        """The architecture that ``text`` writes down; UsageError says what is wrong where."""
+        ...
+
+    def sample(self, rng: np.random.Generator) -> A:
+        """One architecture, uniform over the space."""
+        ...
+
+    def mutate(self, arch: A, rng: np.random.Generator) -> A:
+        """A neighbour of ``arch``: one elementary change, never ``arch`` itself."""
+        ...
+
+    def neighbours(self, arch: A) -> list[A]:
+        """Every architecture one elementary change away."""
+        ...
+
+    def canonical(self, arch: A, count: Count = "application") -> A:
+        """The representative of all architectures whose fresh networks have the same distribution of codes."""
+        ...
+
+    def is_live(self, arch: A) -> bool:
+        """True where no operation of ``arch`` is cut off from the input or the output."""
+        ...
+
+    def build(
+        self, arch: A, num_classes: int = 10, *, seed: int = 0, device: torch.device | str | None = None
+    ) -> nn.Module:
+        """The untrained network: float32, training mode, on the CPU unless ``device`` is given."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[A]: ...
+
+    def __contains__(self, arch: object) -> bool: ...
+
+
+SPACES: Registry[Space] = Registry("space", "zeroscore.spaces", of=Space)  # type: ignore[type-arg]
+
+
+def load_space(name: str) -> Space:  # type: ignore[type-arg]
+    """The space registered as ``name``.
+
+    Raises:
+        UsageError: no such space; the message lists the known ones.
+    """
+    return SPACES.get(name)
+
+
+def list_spaces() -> tuple[str, ...]:
+    """Names of every space, built in or from a plug-in."""
+    return SPACES.names()

@@ -1,0 +1,450 @@
+"""Contract tests that a plug-in runs on itself.
+
+Subclass the contract of what you made, say how to make one, and pytest collects the tests::
+
+    from zeroscore.testing import SpaceContract
+
+    class TestMySpace(SpaceContract):
+        make = staticmethod(MySpace)
+
+Each test is plain assertions with messages; pytest is not imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import zlib
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zeroscore.probe import Evidence, load_images
+from zeroscore.scorers import Scorer, score_evidence
+from zeroscore.search import Algorithm, ExhaustedError
+from zeroscore.spaces import Space, load_space
+from zeroscore.tables import Metric, Table
+from zeroscore.types import COUNTS, Needs, Score, UsageError, ZeroscoreError
+
+
+def _worth(arch: object) -> float:
+    """A number in 0..1 that is the same in every process."""
+    return zlib.crc32(str(arch).encode()) / 2**32
+
+
+def _failing(failed: float, share: float) -> Callable[[object], float]:
+    """As _worth, but ``failed`` for a share of the architectures."""
+    return lambda arch: failed if _worth(arch) < share else _worth(arch)
+
+
+class ScorerContract:
+    """What every scorer has to hold. Override ``make``, and ``model`` and ``images`` where it needs others."""
+
+    def make(self) -> Scorer:
+        """The scorer under test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives a Scorer")
+
+    def model(self) -> nn.Module:
+        """A network that the scorer has a score for."""
+        space = load_space("nasbench201")
+        cell = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
+        return space.build(space.parse(cell), seed=1)
+
+    def images(self) -> Tensor:
+        """A mini-batch for that network."""
+        return load_images("noise", batch=8, shape=(3, 16, 16), seed=1)
+
+    def test_says_what_it_is(self) -> None:
+        """Name, source, needs and direction are there."""
+        scorer = self.make()
+        assert isinstance(scorer, Scorer), f"make() gave a {type(scorer).__name__}, not a Scorer"
+        assert scorer.name, "the scorer has no name"
+        assert not set(scorer.name) & set(" ,:\n"), f"name {scorer.name!r} has to fit a comma-separated list"
+        assert isinstance(scorer.needs, Needs), f"needs is {scorer.needs!r}, not a Needs"
+        assert scorer.source, "the scorer names no source: paper, section or equation"
+        assert isinstance(scorer.higher_is_better, bool), f"higher_is_better is {scorer.higher_is_better!r}"
+
+    def test_gives_a_finite_score(self) -> None:
+        """The network gets a number, and the number is the scorer's."""
+        result = self._score(self.model())
+        assert result.status.ok, f"no score of the contract's network: {result.status}"
+        assert math.isfinite(result.value), f"status OK, but the value is {result.value}"
+        assert result.scorer == self.make().name
+
+    def test_gives_one_score_for_one_input(self) -> None:
+        """A fresh Evidence, and a second call on the same one, give the same number."""
+        evidence = Evidence(self.model(), self.images())
+        first, second = (score_evidence(evidence, (self.make(),))[0].value for _ in range(2))
+        assert first == second, f"two calls on one Evidence gave {first} and {second}"
+        fresh = self._score(self.model()).value
+        assert first == fresh, f"two equal networks got {first} and {fresh}"
+
+    def test_reads_no_more_than_it_needs(self) -> None:
+        """A scorer that does not declare the kernel does not run the network for it."""
+        evidence = Evidence(self.model(), self.images())
+        score_evidence(evidence, (self.make(),))
+        ran = "capture" in vars(evidence)
+        assert ran <= self.make().needs.kernel, "the scorer reads the network's codes; declare Needs(kernel=True)"
+
+    def test_leaves_everything_as_it_was(self) -> None:
+        """Weights, buffers, gradients, training flags, images and global generators are untouched."""
+        model, images = self.model(), self.images()
+        before = _state(model)
+        kept = images.clone()
+        with _global_generators_untouched():
+            self._score(model, images)
+        changed = [name for name, value in _state(model).items() if not _same(value, before.get(name))]
+        assert not changed, f"scoring changed {', '.join(changed)}"
+        assert torch.equal(images, kept), "scoring changed the images"
+
+    def test_fails_with_a_status(self) -> None:
+        """Networks that raise, or have nothing to read, get a number or a named reason, never an exception."""
+        for model in (nn.Conv2d(5, 4, 1), nn.Flatten(), nn.Sequential(nn.Flatten(), nn.Sigmoid())):
+            result = self._score(model)
+            assert math.isfinite(result.value) == result.status.ok, f"{model}: {result.value} with {result.status}"
+            assert result.status.ok or result.status.reason, f"{model}: {result.status.code} without a reason"
+
+    def test_gives_class_mates_one_score_if_it_says_so(self) -> None:
+        """``per_class``: two cells that differ by a skip from a node that is zero score the same."""
+        if not self.make().per_class:
+            return
+        space = load_space("nasbench201")
+        text = "|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|skip_connect~1|{}~2|"
+        mates = [space.build(space.parse(text.format(op)), seed=1) for op in ("none", "skip_connect")]
+        images = load_images("noise", batch=8, shape=(3, 16, 16), seed=1)
+        first, second = (self._score(mate, images).value for mate in mates)
+        assert first == second, f"two cells of one class got {first} and {second}; say per_class=False"
+
+    def _score(self, model: nn.Module, images: Tensor | None = None) -> Score:
+        evidence = Evidence(model, self.images() if images is None else images)
+        return score_evidence(evidence, (self.make(),))[0]
+
+
+class SpaceContract:
+    """What every search space has to hold. Override ``make``, and the attributes where they do not fit.
+
+    Attributes:
+        image_shape: what the space's networks take.
+        samples: architectures that each test draws.
+    """
+
+    image_shape: tuple[int, int, int] = (3, 32, 32)
+    samples: int = 8
+
+    def make(self) -> Space[Any]:
+        """The space under test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives a Space")
+
+    def test_is_a_space(self) -> None:
+        """Every method is there, and a name."""
+        space = self.make()
+        assert isinstance(space, Space), f"{type(space).__name__} lacks a method of zeroscore.Space"
+        assert isinstance(space.name, str), f"name is {space.name!r}"
+        assert space.name, "the space has no name"
+
+    def test_text_and_architecture_are_inverse(self) -> None:
+        """``parse(str(arch))`` is ``arch``, on one line and with the same hash."""
+        space = self.make()
+        for arch in self._archs():
+            text = str(arch)
+            assert "\n" not in text, f"{text!r} has more than one line"
+            assert space.parse(text) == arch, f"parse({text!r}) is {space.parse(text)!r}, not {arch!r}"
+            assert hash(space.parse(text)) == hash(arch), f"{arch!r} and its copy hash differently"
+            assert str(space.parse(text)) == text, f"{text!r} comes back as {str(space.parse(text))!r}"
+
+    def test_bad_text_is_refused(self) -> None:
+        """What is not an architecture is a UsageError of one line."""
+        for text in ("", " ", "\n", "no such architecture", f"{self._archs()[0]}~", "\0"):
+            _refuses(UsageError, self.make().parse, text)
+
+    def test_samples(self) -> None:
+        """Samples are in the space and are the generator's own."""
+        space = self.make()
+        with _global_generators_untouched():
+            drawn = self._archs()
+        assert all(arch in space for arch in drawn), "a sample is not in the space"
+        assert drawn == self._archs(), "one seed gave two sequences of samples"
+        if len(space) > 1:
+            assert len(set(self._archs(samples=64))) > 1, "every sample is the same architecture"
+        assert object() not in space, "the space contains everything"
+
+    def test_mutations(self) -> None:
+        """A mutation is a neighbour, never the architecture itself, and is the generator's own."""
+        space = self.make()
+        for seed, arch in enumerate(self._archs()):
+            neighbours = space.neighbours(arch)
+            with _global_generators_untouched():
+                child = space.mutate(arch, np.random.default_rng(seed))
+            assert child != arch, f"the mutation of {arch} is {arch}"
+            assert child in space, f"the mutation {child} of {arch} is not in the space"
+            assert child in neighbours, f"the mutation {child} of {arch} is not among its neighbours"
+            assert child == space.mutate(arch, np.random.default_rng(seed)), "one seed gave two mutations"
+
+    def test_neighbours(self) -> None:
+        """Neighbours are distinct, in the space, and others than the architecture."""
+        space = self.make()
+        for arch in self._archs():
+            neighbours = space.neighbours(arch)
+            assert neighbours, f"{arch} has no neighbour"
+            assert len(set(neighbours)) == len(neighbours), f"{arch} has a neighbour twice"
+            assert arch not in neighbours, f"{arch} is its own neighbour"
+            assert all(neighbour in space for neighbour in neighbours), f"{arch} has a neighbour outside the space"
+
+    def test_iteration(self, limit: int = 20_000) -> None:
+        """Iteration gives distinct architectures of the space, as many as ``len`` says (looked at up to ``limit``)."""
+        space = self.make()
+        first = list(itertools.islice(iter(space), limit))
+        assert len(first) == min(len(space), limit), f"len() says {len(space)}, iteration gives {len(first)}"
+        assert len(set(first)) == len(first), "iteration repeats itself"
+        assert all(arch in space for arch in first), "iteration leaves the space"
+
+    def test_canonical(self) -> None:
+        """The representative is in the space and its own, and its networks have as many units."""
+        space, images = self.make(), load_images("noise", batch=2, shape=self.image_shape)
+        for count in COUNTS:
+            for arch in self._archs():
+                canonical = space.canonical(arch, count)
+                assert canonical in space, f"canonical({arch}) is {canonical}, outside the space"
+                assert space.canonical(canonical, count) == canonical, f"canonical({arch}) has another representative"
+        for arch in self._archs(samples=2):
+            units = [Evidence(space.build(one), images).units for one in (arch, space.canonical(arch))]
+            assert units[0] == units[1], f"{arch} has {units[0]} units, its representative {units[1]}"
+
+    def test_is_live(self) -> None:
+        """The answer is a bool."""
+        for arch in self._archs():
+            live = self.make().is_live(arch)
+            assert isinstance(live, bool), f"is_live({arch}) is {live!r}"
+
+    def test_build(self) -> None:
+        """A network is float32, in training mode, on the CPU, the seed's own, and has the classes asked for."""
+        space, images = self.make(), load_images("noise", batch=2, shape=self.image_shape)
+        for arch in self._archs(samples=3):
+            with _global_generators_untouched():
+                model = space.build(arch, num_classes=7, seed=1)
+            assert isinstance(model, nn.Module), f"build({arch}) gave a {type(model).__name__}"
+            assert model.training, f"the network of {arch} is not in training mode"
+            kinds = {(p.dtype, p.device.type) for p in model.parameters()}
+            assert kinds <= {(torch.float32, "cpu")}, f"the network of {arch} has parameters of {kinds}"
+            shape = tuple(model(images).shape)
+            assert shape == (2, 7), f"the network of {arch} maps 2 images to {shape}, not to 7 classes"
+            weights, again, other = (
+                dict(space.build(arch, num_classes=7, seed=seed).named_parameters()) for seed in (1, 1, 2)
+            )
+            assert all(_same(weights[name], again[name]) for name in weights), f"one seed gave two networks of {arch}"
+            different = any(not _same(weights[name], other[name]) for name in weights)
+            assert different, f"two seeds gave one network of {arch}"
+
+    def _archs(self, samples: int | None = None) -> list[Any]:
+        rng = np.random.default_rng(0)
+        return [self.make().sample(rng) for _ in range(samples or self.samples)]
+
+
+class TableContract:
+    """What every table has to hold. Override ``make``."""
+
+    def make(self) -> Table:
+        """The table under test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives a Table")
+
+    def test_is_a_table(self) -> None:
+        """Every method is there, a name, columns, and a description."""
+        table = self.make()
+        assert isinstance(table, Table), f"{type(table).__name__} lacks a method of zeroscore.Table"
+        assert table.name, "the table has no name"
+        assert table.metrics(), "the table serves no column"
+        assert all(isinstance(metric, Metric) for metric in table.metrics()), "a column is not a Metric"
+        assert str(len(table)) in table.describe().replace(",", ""), "describe() does not say how many architectures"
+
+    def test_architectures(self) -> None:
+        """Iteration gives distinct texts that the table contains, as many as ``len`` says."""
+        table = self.make()
+        archs = list(table)
+        assert archs, "the table is empty"
+        assert len(archs) == len(set(archs)) == len(table), f"{len(archs)} architectures, len() says {len(table)}"
+        assert all(isinstance(arch, str) for arch in archs), "an architecture is not text"
+        assert all(arch in table for arch in archs), "the table iterates over what it does not contain"
+        assert "no such architecture" not in table, "the table contains everything"
+
+    def test_columns_answer_questions(self) -> None:
+        """Asked in a column's own words, the table answers from that column."""
+        table = self.make()
+        for metric in table.metrics():
+            if metric.dataset is None:
+                continue
+            answer = table.column(metric.kind, metric.dataset, metric.split, metric.epochs, metric.variant)
+            assert answer == metric, f"asked for {metric}, the table answers from {answer}"
+
+    def test_values(self) -> None:
+        """``values``, ``accuracy`` and ``cost`` agree, and accuracies are percent."""
+        table = self.make()
+        archs = list(itertools.islice(iter(table), 20))[::-1]
+        for metric in table.metrics():
+            series = table.values(metric, archs)
+            assert list(series.index) == archs, f"{metric.column}: values() gives other architectures or another order"
+            assert series.equals(table.values(metric.column, archs)), f"{metric.column}: its name gives other values"
+            if metric.kind == "accuracy":
+                inside = series.dropna().between(0, 100).all()
+                assert inside, f"{metric.column} holds an accuracy outside 0..100"
+            if not _answers(table, metric):
+                continue
+            for arch, value in series.items():
+                assert _same_number(self._ask(table, arch, metric), value), f"{metric.column} of {arch}: two answers"
+
+    def test_unknown_architectures_are_refused(self) -> None:
+        """A ZeroscoreError of one line."""
+        table = self.make()
+        for metric in table.metrics():
+            _refuses(ZeroscoreError, table.values, metric, ["no such architecture"])
+            if _answers(table, metric):
+                _refuses(ZeroscoreError, self._ask, table, "no such architecture", metric)
+
+    def test_unknown_questions_are_refused(self) -> None:
+        """A UsageError of one line."""
+        table = self.make()
+        arch = next(iter(table))
+        _refuses(UsageError, table.column, "accuracy", "no such dataset")
+        _refuses(UsageError, table.accuracy, arch, "no such dataset")
+        _refuses(UsageError, table.cost, arch, "no such dataset")
+        _refuses(UsageError, table.values, "no such column")
+
+    def _ask(self, table: Table, arch: object, metric: Metric) -> float:
+        """The question that ``metric`` answers; NaN where the table has no number."""
+        dataset, split, epochs = metric.dataset or "", metric.split or "", metric.epochs
+        try:
+            if metric.kind == "accuracy":
+                return table.accuracy(arch, dataset, split, epochs, metric.variant)
+            return table.cost(arch, dataset, epochs, metric.kind, metric.variant)
+        except UsageError:
+            raise
+        except ZeroscoreError:
+            if str(arch) in table:
+                return math.nan
+            raise
+
+
+class SearcherContract:
+    """What every searcher has to hold. Override ``make``, and the attributes where they do not fit.
+
+    Attributes:
+        options: the algorithm's own.
+        evaluations: trials of each test; a searcher may end earlier with ExhaustedError, but not before its first.
+    """
+
+    options: Mapping[str, Any] = {}
+    evaluations: int = 60
+
+    def make(self) -> Algorithm:
+        """The algorithm under test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives an Algorithm")
+
+    def space(self) -> Space[Any]:
+        """What is searched."""
+        return load_space("nasbench201")
+
+    def test_asks_for_architectures_of_the_space(self) -> None:
+        """Every proposal is in the space, and no global generator is drawn from."""
+        with _global_generators_untouched():
+            asked = self._run(seed=1)
+        assert asked, "nothing was asked before ExhaustedError"
+        self._check(asked)
+
+    def test_is_the_seeds_own(self) -> None:
+        """One seed gives one sequence, two seeds give two."""
+        assert self._run(seed=1) == self._run(seed=1), "one seed gave two sequences"
+        assert self._run(seed=1) != self._run(seed=2), "two seeds gave one sequence"
+
+    def test_answers_may_come_late_and_in_any_order(self) -> None:
+        """Seven evaluations run at once and are told in reverse."""
+        self._check(self._run(seed=1, ahead=7))
+        assert self._run(seed=1, ahead=7) == self._run(seed=1, ahead=7), "one seed gave two sequences"
+
+    def test_survives_failed_evaluations(self) -> None:
+        """NaN and -inf, for all architectures or for some."""
+        for failed in (math.nan, -math.inf):
+            for share in (0.5, 1.0):
+                self._check(self._run(seed=1, value=_failing(failed, share)))
+
+    def test_survives_failed_scores(self) -> None:
+        """A searcher that reads scores is given NaN and -inf."""
+        if self.make().scores:
+            for failed in (math.nan, -math.inf):
+                self._check(self._run(seed=1, score=_failing(failed, 1.0)))
+
+    def _run(
+        self,
+        seed: int,
+        ahead: int = 1,
+        value: Callable[[object], float] = _worth,
+        score: Callable[[object], float] = _worth,
+    ) -> list[Hashable]:
+        algorithm = self.make()
+        inputs: list[Any] = [self.space(), np.random.default_rng(seed)]
+        if algorithm.scores:
+            inputs.append(score)
+        searcher = algorithm.make(*inputs, **self.options)
+        told: list[Hashable] = []
+        try:
+            while len(told) < self.evaluations:
+                for arch in reversed([searcher.ask() for _ in range(ahead)]):
+                    searcher.tell(arch, value(arch))
+                    told.append(arch)
+        except ExhaustedError:
+            pass
+        return told
+
+    def _check(self, asked: list[Hashable]) -> None:
+        space = self.space()
+        outside = [arch for arch in asked if arch not in space]
+        assert not outside, f"{outside[0]} was asked and is not in the space"
+
+
+@contextmanager
+def _global_generators_untouched() -> Iterator[None]:
+    def states() -> tuple[str, object, list[int]]:
+        return repr(np.random.get_state()), random.getstate(), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    yield
+    for name, was, now in zip(("numpy", "Python", "torch"), before, states(), strict=True):
+        assert was == now, f"the global generator of {name} was used; use the seed or generator that is given"
+
+
+def _refuses(kind: type[ZeroscoreError], function: Callable[..., object], *args: object) -> None:
+    try:
+        answer = function(*args)
+    except kind as refusal:
+        told = str(refusal)
+    else:
+        raise AssertionError(f"{args!r} was not refused with {kind.__name__}, but answered with {answer!r}")
+    assert told, f"the refusal of {args!r} says nothing"
+    assert "\n" not in told, f"the refusal of {args!r} has more than one line: {told}"
+
+
+def _answers(table: Table, metric: Metric) -> bool:
+    """Whether ``accuracy`` or ``cost``, which asks for no split, is answered from this very column."""
+    if metric.dataset is None:
+        return False
+    split = metric.split if metric.kind == "accuracy" else None
+    return table.column(metric.kind, metric.dataset, split, metric.epochs, metric.variant) == metric
+
+
+def _state(model: nn.Module) -> dict[str, Any]:
+    """Everything about a model that scoring may not change, copied."""
+    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    gradients = {f"gradient of {name}": parameter.grad for name, parameter in model.named_parameters()}
+    flags = {f"training flag of {name or 'the model'}": module.training for name, module in model.named_modules()}
+    return {**tensors, **gradients, **flags}
+
+
+def _same(a: Any, b: Any) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a is b
+
+
+def _same_number(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))

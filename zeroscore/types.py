@@ -1,0 +1,105 @@
+"""Values that every floor shares: Score, Status, Needs, and the two errors."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Count = Literal["application", "reference", "live"]
+"""Which ReLU applications enter the overlap kernel.
+
+application: every gate application of one forward pass, once (the paper's definition; the default).
+reference: as published, every call of a module whose class name contains "ReLU" and that gradients reach.
+live: only the gate applications that the output depends on.
+"""
+COUNTS: tuple[Count, ...] = ("application", "reference", "live")
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
+
+
+class ZeroscoreError(Exception):
+    """Something that was understood but failed; one line that names the thing, the value and what to do."""
+
+
+class UsageError(ZeroscoreError, ValueError):
+    """The caller's words make no sense: an unknown name, a malformed architecture, an option out of range."""
+
+
+class Code(enum.StrEnum):
+    """Why a score is, or is not, a number."""
+
+    OK = "OK"
+    SINGULAR = "SINGULAR"
+    NO_ACTIVATIONS = "NO_ACTIVATIONS"
+    NON_FINITE = "NON_FINITE"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    MODEL_ERROR = "MODEL_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a score came out: a code, and for every code but OK a reason in words.
+
+    >>> str(Status(Code.SINGULAR, "images 0 and 5 are equal"))
+    'SINGULAR: images 0 and 5 are equal'
+    """
+
+    code: Code = Code.OK
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True where the score is a finite number."""
+        return self.code is Code.OK
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}" if self.reason else str(self.code)
+
+
+OK = Status()
+
+
+class UnscorableError(ZeroscoreError):
+    """Raised inside a scorer that has no finite value to give; becomes the Status of its Score.
+
+    ``value`` is -inf where that is the score's own limit (a singular kernel), NaN where there is none.
+    """
+
+    def __init__(self, status: Status, value: float = math.nan) -> None:
+        super().__init__(str(status))
+        self.status = status
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scorer reads, so that one pass can record just that."""
+
+    kernel: bool = False
+    static: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One scorer's verdict on one network.
+
+    Attributes:
+        value: the score; -inf or NaN exactly where ``status`` is not OK.
+        status: OK, or the named reason for having no number.
+        seconds: wall-clock seconds from model and images to this value.
+        scorer: the scorer's registered name.
+        details: what the scorer found on the way (number of units, count, sign of the determinant, ...).
+    """
+
+    value: float
+    status: Status
+    seconds: float
+    scorer: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __float__(self) -> float:
+        return self.value
