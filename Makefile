@@ -1,4 +1,4 @@
-# make demo   score, rank and search 100 untrained networks (needs Python 3.11+ and pip)
+# make demo   score, rank and search 100 untrained networks (needs Python 3.11+ and pip); TABLE=FILE adds accuracies
 # make test   the whole test suite
 # make lint   ruff, strict mypy, the import contract
 
@@ -10,8 +10,8 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint format clean
 
 demo: $(STAMP)
-	$(BIN)/zeroscore rank nasbench201 --sample 100 --images noise --batch 32 --seed 0 --scorers naswot,params,flops $(DEMO)
-	$(BIN)/zeroscore search nasbench201 --method regularized_evolution --evaluations 40 --batch 32 --seed 0
+	$(BIN)/zeroscore rank nasbench201 --sample 100 --images noise --batch 128 --seed 0 --scorers naswot,params,flops $(TABLE:%=--table %)
+	$(BIN)/zeroscore search nasbench201 --method regularized_evolution --evaluations 60 --batch 128 --seed 0 $(TABLE:%=--table %)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

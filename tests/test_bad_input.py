@@ -93,6 +93,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("labels.npz", y=np.arange(9))
     Path("truncated.npz").write_bytes(Path("pixels.npz").read_bytes()[:-300])
     Path("pictures").mkdir()
+    Path("folder.csv").mkdir()
 
     table = "arch,c10_test_200\n" + "".join(f"{arch},90.5\n" for _, arch in zip(range(500), SPACE, strict=False))
     Path("table.csv").write_text(table)
@@ -287,6 +288,7 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     ((*RANK, "--out", "file.txt/scores"), 1, "cannot write store 'file.txt/scores': Not a directory"),
     ((*RANK, "--out", "file.txt/scores.csv"), 1, "cannot write --out 'file.txt/scores.csv': "),
     ((*RANK, "--out", "~nobody_of_this_name/x"), 2, "'--out': '~nobody_of_this_name/x': "),
+    ((*RANK, "--out", "folder.csv"), 1, "cannot write --out 'folder.csv': it is a folder"),
     ((*SEARCH, "--out", "file.txt/history.parquet"), 1, "cannot write --out 'file.txt/history.parquet': "),
     ((*SEARCH, "--out", "history.csv"), 2, "--out 'history.csv'; a history is a .parquet file"),
     ((*SEARCH, "--scores", "nowhere"), 2, "no scores at 'nowhere'; 'zeroscore rank --out nowhere' makes them"),
@@ -369,7 +371,7 @@ def test_scores_with_a_hole_in_the_table_are_refused_before_anything_is_scored()
 def test_stored_scores_that_do_not_fit_the_search() -> None:
     assert zeroscore(*RANK, "--out", "kept").code == 0
     search = ("search", "--scores", "kept", "--evaluations", "2")
-    assert "no scores of 'params' in 'kept'; it has naswot" in zeroscore(*search, "--scorers", "params").complaint
+    assert "'kept' has no scores by 'params'; it has naswot" in zeroscore(*search, "--scorers", "params").complaint
     ran = zeroscore(*search, "--method", "regularized_evolution")
     assert ran.code == 2
     assert "'kept' may lack: it has 2 of 15,625; leave out --scores" in ran.complaint

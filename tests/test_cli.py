@@ -320,6 +320,12 @@ def test_the_seed_draws_the_sample() -> None:
     assert set(one) != set(other)
 
 
+def test_a_scorer_named_twice_is_one() -> None:
+    command = ("rank", "--sample", "2", *TINY, "--scorers")
+    once, twice = (zeroscore(*command, names) for names in ("convs,params", "convs, params,convs"))
+    assert masked(once.out) == masked(twice.out)
+
+
 def test_rank_says_which_cells_a_twin_answered_for() -> None:
     found = zeroscore("rank", "--sample", "6", *TINY, "--seed", "2", "--json").json
     score = {row["arch"]: row["naswot"] for row in found["best"]}

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict
+from datetime import timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -229,7 +230,7 @@ def rank(
     names = _names(scorers)
     as_file = out_path is not None and out_path.name.endswith(FILES)
     if as_file and out_path is not None:
-        pass
+        _check_writable(out_path)
     archs = list(chosen) if all_ else _draw(chosen, 100 if sample is None else sample, seed)
     accuracies = _accuracies(tables, [str(arch) for arch in archs], dataset, split, epochs, trust)
     steps: list[Step] = []
@@ -377,11 +378,11 @@ def evaluate(
     if not tables:
         raise UsageError("evaluate needs accuracies; give --table PATH-OR-NAME")
     chosen = zs.load_space(space)
-    ranking = zs.load_ranking(scores)
+    ranking = zs.load_ranking(scores, None if scorers is None else _names(scorers))
     table = zs.load_table(*tables, trust=trust)
     column = table.column("accuracy", dataset, split, epochs)
     frames = []
-    for name in ranking.scorers if scorers is None else _names(scorers):
+    for name in ranking.scorers:
         frame = zs.evaluate(ranking, table, chosen, scorer=name, dataset=dataset, split=split, epochs=epochs)
         frame.insert(0, "scorer", name)
         frames.append(frame)
@@ -531,8 +532,6 @@ def _run() -> int:
     except click_error as error:  # type: ignore[misc]
         command = error.ctx.command_path if getattr(error, "ctx", None) else "zeroscore"
         return _fail(f"{error.format_message().rstrip('.')}; see '{command} --help'", error.exit_code)
-    except BrokenPipeError:
-        return 1
     except OSError as error:
         return _fail(str(error), 1)
     # 130 is how typer reports Ctrl-C.
@@ -619,10 +618,7 @@ def _stored(
     path: Path, scorer: str, space: zs.Space[Any], method: str, told_scores: bool
 ) -> tuple[dict[str, tuple[float, float]], dict[str, Any]]:
     """Kept scores and their seconds by architecture, and the searcher's options that go with them."""
-    ranking = zs.load_ranking(path)
-    if scorer not in ranking.scorers:
-        raise UsageError(f"no scores of {scorer!r} in {str(path)!r}; it has {', '.join(ranking.scorers)}")
-    frame = ranking.frame
+    frame = zs.load_ranking(path, (scorer,)).frame
     source = dict(zip(frame["arch"], zip(frame[scorer], frame["seconds"], strict=True), strict=True))
     candidates = [space.parse(arch) for arch in source]
     if "candidates" in signature(SEARCHERS.get(method).make).parameters:
@@ -791,7 +787,7 @@ def _progress(what: str) -> Iterator[Callable[[Step], None]]:
         bar = bars.add_task(what, total=None, eta="")
 
         def show(now: Step) -> None:
-            eta = "" if math.isnan(now.eta_s) else f"{math.ceil(now.eta_s)} s left"
+            eta = "" if math.isnan(now.eta_s) else f"{timedelta(seconds=math.ceil(now.eta_s))} left"
             bars.update(bar, completed=now.done, total=now.total, eta=eta)
 
         yield show

@@ -20,7 +20,7 @@ from zeroscore.types import UsageError, ZeroscoreError
 FORMS = "'nasbench201:|nor_conv_3x3~0|+|...|', 'timm:resnet18' or 'package.module:factory'"
 DEFAULT_SHAPE = (3, 32, 32)
 
-BROKEN = (*MODEL_ERRORS, ImportError, NameError, OSError, SyntaxError)
+BROKEN = (*MODEL_ERRORS, SyntaxError)
 """What a user's own code may raise when it is imported or called."""
 
 

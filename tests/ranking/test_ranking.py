@@ -871,3 +871,16 @@ def test_a_score_function_fails_like_score_many() -> None:
         score_function(SPACE, IMAGES, "nawsot")
     with pytest.raises(UsageError, match="images hold a batch of 1"):
         score_function(SPACE, IMAGES[:1])
+
+
+def test_a_store_is_read_for_the_scorers_asked_for(tmp_path: Path) -> None:
+    score_many(SPACE, [CHAIN, TWIN], IMAGES, ("params", "convs"), store=tmp_path / "s")
+    score_many(SPACE, [CHAIN], IMAGES, ("naswot",), store=tmp_path / "s")
+    assert list(zs.load_ranking(tmp_path / "s").frame["arch"]) == [CHAIN]
+    read = zs.load_ranking(tmp_path / "s", ("convs", "params"))
+    assert (list(read.frame["arch"]), read.scorers) == ([CHAIN, TWIN], ("convs", "params"))
+    read.to_pandas().to_csv(tmp_path / "s.csv", index=False)
+    assert zs.load_ranking(tmp_path / "s.csv", ("params",)).scorers == ("params",)
+    for path in (tmp_path / "s", tmp_path / "s.csv"):
+        with pytest.raises(UsageError, match="has no scores by 'flops'; it has"):
+            zs.load_ranking(path, ("flops",))

@@ -17,7 +17,7 @@ from zeroscore.types import OK, Code, Count, Needs, Precision, Score, Status, Un
 
 MODEL_ERRORS = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
-    MemoryError,
+    *(MemoryError, NameError, ImportError, OSError),
 )
 """What building a network, or a forward pass on an input it was not made for, may raise."""
 
