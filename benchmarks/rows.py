@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from rich.console import Console
+
+console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=200)
 
 PACKAGES = ("zeroscore", "torch", "triton", "numpy", "numba")
 

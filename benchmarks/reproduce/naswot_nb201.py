@@ -15,12 +15,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import rich
 from rich.table import Table as Grid
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rows import append
+from rows import append, console
 
 import zeroscore as zs
 from zeroscore.metrics import kendall, spearman
@@ -97,7 +96,7 @@ def show(result: pd.DataFrame) -> None:
         difference = f"{row['value'] - published:+.3f}" if known else ""
         cells = [str(row[name]) for name in shown[:-2]]
         grid.add_row(*cells, f"{row['value']:.3f}", f"{published:.3f}" if known else "", difference)
-    rich.print(grid)
+    console.print(grid)
 
 
 def parse_arguments() -> argparse.Namespace:

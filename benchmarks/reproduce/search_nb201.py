@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rich
 from rich.table import Table as Grid
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rows import append
+from rows import append, console
 
 import zeroscore as zs
 from zeroscore.metrics import regret
@@ -151,9 +150,9 @@ def show(rows: list[Row], table: zs.Table, scores: pd.DataFrame) -> None:
             difference = "-" if math.isnan(published) else f"{mean - published:+.2f}"
             cells += [plus_minus(mean, sd), plus_minus(published, published_sd), difference]
         grid.add_row(*cells)
-    rich.print(grid)
+    console.print(grid)
     for note in notes(table, scores):
-        rich.print(f"- {note}")
+        console.print(f"- {note}")
 
 
 def plus_minus(mean: float, sd: float) -> str:
