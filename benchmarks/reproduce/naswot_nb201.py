@@ -4,8 +4,8 @@
     python benchmarks/reproduce/naswot_nb201.py --scores scores --table nb201_accuracy.csv.gz \
         --proxies nb201_zc_proxies_c10.csv.gz
 
-Prints each figure beside the published one and writes one row a figure to --out. PROXIES has the columns idx and nwot,
-joined with the table's idx.
+Prints each figure beside that of an independent run and writes one row a figure to --out. PROXIES has the columns idx
+and nwot, joined with the table's idx.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import zeroscore as zs
 from zeroscore.metrics import kendall, spearman
 
 DATASETS = {"cifar10": "C10", "cifar100": "C100", "ImageNet16-120": "IN16"}
-PUBLISHED = {  # specs of independent full-space runs: batch 128, all 15,625 architectures
+INDEPENDENT = {  # full-space runs of other code bases: batch 128, all 15,625 architectures, or the 9,445 live ones
     ("cifar10", "kendall", "all", "drop"): 0.599,
     ("cifar100", "kendall", "all", "drop"): 0.616,
     ("ImageNet16-120", "kendall", "all", "drop"): 0.594,
@@ -54,18 +54,20 @@ def main() -> None:
             rows.append(measures)
     result = pd.concat(rows, ignore_index=True)
     keys = zip(result["dataset"], result["measure"], result["population"], result["neg_inf"], strict=True)
-    published = [PUBLISHED.get(key) for key in keys]
-    result["published"] = [
-        value if scorer == "naswot" else None for scorer, value in zip(result["scorer"], published, strict=True)
+    independent_run = [INDEPENDENT.get(key) for key in keys]
+    result["independent_run"] = [
+        value if scorer == "naswot" else None for scorer, value in zip(result["scorer"], independent_run, strict=True)
     ]
     if arguments.proxies is not None:
-        result = pd.concat([result, independent(ranking, arguments.table, arguments.proxies)], ignore_index=True)
+        result = pd.concat(
+            [result, against_their_scores(ranking, arguments.table, arguments.proxies)], ignore_index=True
+        )
     show(result)
     settings = {f"run_{name}": value for name, value in ranking.provenance.items()}
     append(arguments.out, [{**row, **settings} for row in result.to_dict("records")])
 
 
-def independent(ranking: zs.Ranking, table: Path, proxies: Path) -> pd.DataFrame:
+def against_their_scores(ranking: zs.Ranking, table: Path, proxies: Path) -> pd.DataFrame:
     """Rank correlation with another code base's nwot, on the architectures that both have with a finite score."""
     index = pd.read_csv(table, usecols=["idx", "arch"])
     theirs = pd.read_csv(proxies, usecols=["idx", "nwot"]).merge(index, on="idx")
@@ -88,14 +90,14 @@ def independent(ranking: zs.Ranking, table: Path, proxies: Path) -> pd.DataFrame
 
 
 def show(result: pd.DataFrame) -> None:
-    shown = ["scorer", "dataset", "population", "neg_inf", "n", "failed", "measure", "value", "published"]
+    shown = ["scorer", "dataset", "population", "neg_inf", "n", "failed", "measure", "value", "independent_run"]
     grid = Grid(*shown, "difference", title="NAS-Bench-201 test accuracy after 200 epochs", box=None)
     for row in result.to_dict("records"):
-        published = row["published"]
-        known = pd.notna(published)
-        difference = f"{row['value'] - published:+.3f}" if known else ""
+        independent_run = row["independent_run"]
+        known = pd.notna(independent_run)
+        difference = f"{row['value'] - independent_run:+.3f}" if known else ""
         cells = [str(row[name]) for name in shown[:-2]]
-        grid.add_row(*cells, f"{row['value']:.3f}", f"{published:.3f}" if known else "", difference)
+        grid.add_row(*cells, f"{row['value']:.3f}", f"{independent_run:.3f}" if known else "", difference)
     console.print(grid)
 
 
