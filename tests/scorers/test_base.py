@@ -31,6 +31,13 @@ def test_a_score_says_what_it_is():
         result.value = 3.0  # type: ignore[misc]
 
 
+def test_a_scorer_need_not_be_registered():
+    mine = Scorer("mine", lambda evidence: float(evidence.units), Needs(kernel=True), True, "this test")
+    result = score(mlp(), images(), mine)
+    assert (result.scorer, result.value) == ("mine", 64)
+    assert "mine" not in list_scorers()
+
+
 def test_an_unknown_scorer_lists_the_known_ones():
     with pytest.raises(
         UsageError, match=r"unknown scorer 'nawsot' \(did you mean 'naswot'\?\); known: .*naswot.*params"

@@ -52,7 +52,7 @@ SCORERS: Registry[Scorer] = Registry("scorer", "zeroscore.scorers", of=Scorer)
 def score(
     model: nn.Module,
     images: Float[Tensor, "batch ..."],
-    scorer: str = "naswot",
+    scorer: str | Scorer = "naswot",
     *,
     count: Count = "application",
     seed: int = 0,
@@ -65,7 +65,7 @@ def score(
     Args:
         model: any module; runs on the device it is on.
         images: ``[B, ...]`` floating point, at least two, finite.
-        scorer: a registered name; see ``list_scorers``.
+        scorer: a registered name (see ``list_scorers``), or a Scorer of your own.
         count: which ReLU applications count: application, reference or live.
         seed: for whatever the network itself draws (dropout, ...).
         precision: "float32" (the network's own dtype), "bfloat16" (autocast), or "auto", which is "float32".
@@ -82,7 +82,8 @@ def score(
     >>> score(net, torch.randn(4, 3, 2, 2)).status.ok
     True
     """
-    return score_evidence(Evidence(model, images, count, seed, precision), (SCORERS.get(scorer),))[0]
+    chosen = scorer if isinstance(scorer, Scorer) else SCORERS.get(scorer)
+    return score_evidence(Evidence(model, images, count, seed, precision), (chosen,))[0]
 
 
 def score_evidence(evidence: Evidence, scorers: tuple[Scorer, ...]) -> tuple[Score, ...]:
