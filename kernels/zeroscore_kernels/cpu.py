@@ -7,20 +7,22 @@ layer does not survive a fork. The kernels release the GIL, so plain Python thre
 from __future__ import annotations
 
 import functools
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64, Shaped
+from jaxtyping import Float32, Int32, Int64, Shaped
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import carray, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
-from zeroscore_kernels.reference import WORD_BITS, unit_rows
+from zeroscore_kernels.reference import WORD_BITS, segment_widths, unit_rows
 from zeroscore_kernels.signs import as_integers
 
 # One thread does a piece in about .15 ms, twice what waking another costs.
@@ -57,34 +59,116 @@ def relu_pack(
 
 def hamming_overlap(
     words: Int32[Tensor, "*cells batch words"],
-    units: int,
-    multiplicity: int = 1,
+    units: Sequence[int],
+    multiplicity: Int32[Tensor, "*cells segments"],
     out: Int64[Tensor, "*cells batch batch"] | None = None,
 ) -> Int64[Tensor, "*cells batch batch"]:
     """As reference.hamming_overlap."""
-    batch = words.shape[-2]
+    batch, width = words.shape[-2:]
+    cells = math.prod(words.shape[:-2])
     if out is None:
         out = torch.zeros(*words.shape[:-1], batch, dtype=torch.int64)
     total = out.contiguous()
     _share(
         _overlap_rows,
         words.numel() * batch // (2 * _PIECE_WORD_PAIRS),
-        _cells(words.contiguous()),
-        units,
-        multiplicity,
-        _cells(total),
+        words.contiguous().view(cells, batch, width).numpy(),
+        np.cumsum([0, *segment_widths(units, width)]),
+        np.array(units, dtype=np.int64),
+        multiplicity.reshape(cells, len(units)).numpy(),
+        total.view(cells, batch, batch).numpy(),
     )
     return out if total is out else out.copy_(total)
+
+
+def batch_norm_affine(
+    x: Shaped[Tensor, "rows_batch channels height width"], rows: int, eps: float
+) -> tuple[Float32[Tensor, "rows channels"], Float32[Tensor, "rows channels"]]:
+    """As reference.batch_norm_affine, with the sums of torch's own batch normalisation.
+
+    torch adds up a channel in float32, in as many consecutive shares as it has threads, and the shares in float64.
+    """
+    channels = x.shape[1]
+    bits, _, _ = _as_array(_in_memory(x).view(rows, -1, channels))
+    count, shares = bits.shape[1], torch.get_num_threads()
+    pieces = min(rows * shares, x.numel() * 4 // _PIECE_UNITS)
+
+    def totals(mean: np.ndarray[Any, Any], squared: bool) -> np.ndarray[Any, Any]:
+        sums = np.zeros((rows, shares, channels), dtype=np.float32)
+        _share(_channel_sums, pieces, bits, mean, squared, sums)
+        total = np.zeros((rows, channels))
+        for share in range(shares):  # in order: a sum of floats depends on it
+            total += sums[:, share]
+        return total
+
+    with np.errstate(invalid="ignore"):  # maps that are not finite have no normalisation
+        mean = (totals(np.zeros((rows, channels), dtype=np.float32), False) / count).astype(np.float32)
+        variance = (totals(mean, True).astype(np.float32) / np.float32(count)).astype(np.float64)
+        scale = (1 / np.sqrt(variance + eps)).astype(np.float32)
+        shift = -mean * scale
+    return torch.from_numpy(scale), torch.from_numpy(shift)
+
+
+def sum_terms(
+    sources: Sequence[Shaped[Tensor, "_ channels height width"]],
+    affines: Sequence[tuple[Tensor, Tensor] | None],
+    table: Sequence[Sequence[tuple[int, int, bool]]],
+    batch: int,
+    value: bool,
+    relu: bool,
+    words: bool,
+) -> tuple[Tensor | None, Tensor | None, Int32[Tensor, "rows_batch words"] | None]:
+    """As reference.sum_terms; where an image lies is handed to the kernel as an address."""
+    shape = (len(table) * batch, *sources[0].shape[1:])
+    images, channels, height, width = shape
+    held = [_in_memory(source) for source in sources]  # until the kernel is done with their addresses
+    units, size = height * width * channels, held[0].element_size()
+    # One number a unit of an image's line.
+    numbers = [affine and tuple(each.repeat(1, width) for each in affine) for affine in affines]
+    terms = np.zeros((len(table), max(map(len, table), default=0), 4), dtype=np.int64)
+    for row, listed in enumerate(table):
+        for position, (source, source_row, pooled) in enumerate(listed):
+            terms[row, position, 0] = held[source].data_ptr() + source_row * batch * units * size
+            terms[row, position, 3] = pooled
+            for column, each in enumerate(numbers[source] or (), start=1):
+                terms[row, position, column] = each[source_row].data_ptr()
+    lengths = np.array([len(listed) for listed in table], dtype=np.int64)
+
+    def maps(wanted: bool) -> Tensor:
+        # Channels last in memory, and the kernel's view of it; an empty one says that it is not wanted.
+        return torch.empty(images if wanted else 0, height, width, channels, dtype=held[0].dtype)
+
+    values, relus = maps(value), maps(relu)
+    packed = torch.empty(images if words else 0, -(-units // WORD_BITS), dtype=torch.int32)
+    bits, zero, infinity = _as_array(values)
+    _share(
+        _sum_images,
+        8 * images * units // _PIECE_UNITS,
+        terms,
+        lengths,
+        np.array([batch, channels, height, width]),
+        bits.reshape(-1, units),
+        _as_array(relus)[0].reshape(-1, units),
+        packed.numpy(),
+        zero,
+        infinity,
+    )
+    return (
+        values.permute(0, 3, 1, 2) if value else None,
+        relus.permute(0, 3, 1, 2) if relu else None,
+        packed if words else None,
+    )
+
+
+def _in_memory(x: Shaped[Tensor, "images channels height width"]) -> Shaped[Tensor, "images height width channels"]:
+    """Channels last, as memory has it: a view where ``x`` is laid out so."""
+    return x.detach().permute(0, 2, 3, 1).contiguous()
 
 
 def _as_array(rows: Tensor) -> tuple[np.ndarray[Any, Any], np.signedinteger[Any], np.signedinteger[Any]]:
     bits, zero, infinity = as_integers(rows)
     array = bits.numpy()
     return array, array.dtype.type(zero), array.dtype.type(infinity)
-
-
-def _cells(matrices: Tensor) -> np.ndarray[Any, Any]:
-    return (matrices if matrices.ndim == 3 else matrices[None]).numpy()
 
 
 def _share(kernel: Callable[..., None], pieces: int, *args: object) -> None:
@@ -113,11 +197,11 @@ def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child has none of its par
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"zeroscore-kernels-{pid}")
 
 
-def _jit(function: Callable[..., None]) -> Callable[..., None]:
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
-        compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
+        compiled: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to write the machine code to: compile once a process
-        compiled = njit(nogil=True)(function)
+        compiled = njit(nogil=True, error_model="numpy")(function)
     return compiled
 
 
@@ -199,17 +283,329 @@ def _relu_pack_rows(bits: Any, out: Any, zero: Any, infinity: Any, words: Any, s
 
 
 @_jit
-def _overlap_rows(words: Any, units: int, multiplicity: int, out: Any, start: int, step: int) -> None:
-    cells, batch, width = words.shape
+def _overlap_rows(words: Any, ends: Any, units: Any, multiplicity: Any, out: Any, start: int, step: int) -> None:
+    cells, batch, _ = words.shape
     for cell in range(cells):
-        for i in range(start, batch, step):
-            for j in range(i + 1):
-                distance = np.uint32(0)
-                for word in range(width):
-                    # The casts keep the loop in 32-bit lanes; numba would widen each step to 64.
-                    differing = np.uint32(words[cell, i, word] ^ words[cell, j, word])
-                    distance = np.uint32(distance + _popcount(differing))
-                agreement = multiplicity * (units - np.int64(distance))
-                out[cell, i, j] += agreement
-                if i != j:
-                    out[cell, j, i] += agreement
+        for segment in range(len(units)):  # outermost: a segment of all images fits the cache
+            times = np.int64(multiplicity[cell, segment])
+            if times == 0:
+                continue
+            first, last = ends[segment], ends[segment + 1]
+            for i in range(start, batch, step):
+                for j in range(i + 1):
+                    distance = _distance(words[cell, i, first:last], words[cell, j, first:last])
+                    agreement = times * (units[segment] - np.int64(distance))
+                    out[cell, i, j] += agreement
+                    if i != j:
+                        out[cell, j, i] += agreement
+
+
+@_jit
+def _distance(a: Any, b: Any) -> Any:
+    distance = np.uint32(0)
+    for word in range(len(a)):
+        # The casts keep the loop in 32-bit lanes; numba would widen each step to 64.
+        distance = np.uint32(distance + _popcount(np.uint32(a[word] ^ b[word])))
+    return distance
+
+
+def _float_lanes(builder: Any, bits: Any) -> Any:
+    """Integers of float32 or bfloat16 as float32: one of them, or a vector."""
+    kind = bits.type
+    single = kind.element if isinstance(kind, ir.VectorType) else kind
+
+    def like(scalar: Any) -> Any:
+        return ir.VectorType(scalar, kind.count) if isinstance(kind, ir.VectorType) else scalar
+
+    if single.width == 16:
+        wide = like(ir.IntType(32))
+        sixteen = ir.Constant(wide, [16] * kind.count if isinstance(kind, ir.VectorType) else 16)
+        bits = builder.shl(builder.zext(bits, wide), sixteen)
+    return builder.bitcast(bits, like(ir.FloatType()))
+
+
+def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c with one rounding."""
+    kind = a.type
+    name = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+    signature = ir.FunctionType(kind, [kind] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.{name}"), (a, b, c))
+
+
+@intrinsic
+def _widen(_: Any, bits: Any) -> Any:
+    return types.float32(bits), lambda context, builder, signature, args: _float_lanes(builder, args[0])
+
+
+@intrinsic
+def _fma(_: Any, a: Any, b: Any, c: Any) -> Any:
+    return types.float32(a, b, c), lambda context, builder, signature, args: _fused(builder, *args)
+
+
+@intrinsic
+def _narrow(_: Any, value: Any, like: Any) -> Any:
+    """The integer of ``value``, a float32: its own, or that of the nearest bfloat16 (ties to even)."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        bits = builder.bitcast(args[0], word)
+        if like.dtype.bitwidth == 32:
+            return bits
+        odd = builder.and_(builder.lshr(bits, word(16)), word(1))
+        rounded = builder.lshr(builder.add(bits, builder.add(odd, word(0x7FFF))), word(16))
+        quiet = builder.or_(builder.lshr(bits, word(16)), word(0x40))  # a NaN must not round to infinity
+        is_nan = builder.fcmp_unordered("uno", args[0], args[0])
+        return builder.trunc(builder.select(is_nan, quiet, rounded), ir.IntType(16))
+
+    return like.dtype(value, like), emit
+
+
+@intrinsic
+def _at(_: Any, address: Any, like: Any) -> Any:
+    """A pointer to elements of the type of ``like``."""
+    pointer = types.CPointer(like.dtype)
+    return pointer(address, like), lambda context, builder, signature, args: builder.inttoptr(
+        args[0], context.get_value_type(pointer)
+    )
+
+
+def _column_sum(lanes: int) -> Any:
+    """Sums down ``lanes`` neighbouring columns, of values or of squared distances, kept in one register."""
+
+    @intrinsic
+    def column_sum(
+        _: Any, bits: Any, first: Any, count: Any, step: Any, mean: Any, squared: Any, out: Any, at: Any
+    ) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            floats = ir.VectorType(ir.FloatType(), lanes)
+
+            def pointer(which: int, offset: Any, vector: Any) -> Any:
+                data = context.make_array(signature.args[which])(context, builder, args[which]).data
+                return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
+
+            integers = ir.VectorType(ir.IntType(bits.dtype.bitwidth), lanes)
+            centre = builder.load(pointer(4, args[7], floats), align=4)
+            total = cgutils.alloca_once_value(builder, ir.Constant(floats, [0.0] * lanes))
+            with cgutils.for_range(builder, args[2]) as loop:
+                offset = builder.add(args[1], builder.mul(loop.index, args[3]))
+                value = _float_lanes(builder, builder.load(pointer(0, offset, integers), align=2))
+                away = builder.fsub(value, centre)
+                so_far = builder.load(total)
+                summed = builder.fadd(so_far, value)
+                builder.store(builder.select(args[5], _fused(builder, away, away, so_far), summed), total)
+            builder.store(builder.load(total), pointer(6, args[7], floats), align=4)
+            return context.get_dummy_value()
+
+        integer = types.intp
+        return types.void(bits, integer, integer, integer, mean, types.boolean, out, integer), emit
+
+    return column_sum
+
+
+_sum_16_columns, _sum_8_columns = _column_sum(16), _column_sum(8)
+
+
+@_jit
+def _channel_sums(bits: Any, mean: Any, squared: bool, sums: Any, start: int, step: int) -> None:
+    rows, count, channels = bits.shape
+    shares = sums.shape[1]
+    size = (count + shares - 1) // shares
+    lanes = 16 if channels % 16 == 0 else 8
+    vectorised = channels // lanes * lanes if channels % lanes == 0 else 0
+    for piece in range(start, rows * shares, step):
+        row, share = piece // shares, piece % shares
+        first, last = share * size, min(count, (share + 1) * size)
+        if first >= last:
+            continue
+        out, centre = sums[row, share], mean[row]
+        for channel in range(0, vectorised, lanes):
+            offset = (row * count + first) * channels + channel
+            if lanes == 16:
+                _sum_16_columns(bits, offset, last - first, channels, centre, squared, out, channel)
+            else:
+                _sum_8_columns(bits, offset, last - first, channels, centre, squared, out, channel)
+        for channel in range(vectorised, channels):
+            total = np.float32(0)
+            for index in range(first, last):
+                value = _widen(bits[row, index, channel])
+                away = np.float32(value - centre[channel])
+                total = _fma(away, away, total) if squared else np.float32(total + value)
+            out[channel] = total
+
+
+_STRIP_UNITS = 4096  # of float32: half of a core's innermost cache
+
+
+@_jit
+def _sum_images(
+    terms: Any,
+    lengths: Any,
+    sizes: Any,
+    values: Any,
+    relus: Any,
+    words: Any,
+    zero: Any,
+    infinity: Any,
+    start: int,
+    step: int,
+) -> None:
+    batch, channels, height, width = sizes
+    line = width * channels
+    # Images are worked off in strips of whole lines that fill whole words.
+    lines = min(height, max(1, _STRIP_UNITS // line))
+    while lines < height and lines * line % WORD_BITS:
+        lines += 1
+    sums = np.empty(lines * line, dtype=np.float32)
+    window = np.empty(line, dtype=np.float32)
+    rounded, gated = np.empty(lines * line, dtype=values.dtype), np.empty(lines * line, dtype=values.dtype)
+    packed = np.empty(-(-lines * line // WORD_BITS), dtype=np.int32)
+    for image in range(start, len(lengths) * batch, step):
+        row, number = image // batch, image % batch
+        for top in range(0, height, lines):
+            bottom = min(height, top + lines)
+            first, last = top * line, bottom * line
+            total = sums[: last - first]
+            if lengths[row] == 0:
+                _clear(total)
+            for position in range(lengths[row]):
+                address, scale, shift, pooled = terms[row, position]
+                picture = address + number * height * line * values.itemsize
+                if pooled:
+                    whole = carray(_at(picture, values), (height * line,))
+                    for y in range(top, bottom):
+                        _average_line(whole, y, line, channels, window)
+                        _add_floats(window, total[(y - top) * line : (y - top + 1) * line], position > 0)
+                    continue
+                strip = carray(_at(picture + first * values.itemsize, values), (last - first,))
+                if scale:
+                    scales, shifts = carray(_at(scale, sums), (line,)), carray(_at(shift, sums), (line,))
+                    for at in range(0, last - first, line):
+                        _add_normalised(strip[at : at + line], scales, shifts, total[at : at + line], position > 0)
+                else:
+                    _add(strip, total, position > 0)
+            bits = values[image, first:last] if len(values) else rounded[: last - first]
+            _round(total, bits)
+            if len(relus) or len(words):
+                _relu_pack_strip(
+                    bits,
+                    relus[image, first:last] if len(relus) else gated[: last - first],
+                    words[image, first // WORD_BITS :] if len(words) else packed,
+                    zero,
+                    infinity,
+                )
+
+
+# Each loop below stands alone over plain arrays: that is what the compiler turns into vector code.
+
+
+@_jit
+def _clear(total: Any) -> None:
+    for unit in range(len(total)):
+        total[unit] = 0
+
+
+@_jit
+def _add(bits: Any, total: Any, adds: bool) -> None:
+    if adds:
+        for unit in range(len(bits)):
+            total[unit] = np.float32(total[unit] + _widen(bits[unit]))
+    else:
+        for unit in range(len(bits)):
+            total[unit] = _widen(bits[unit])
+
+
+@_jit
+def _add_floats(values: Any, total: Any, adds: bool) -> None:
+    if adds:
+        for unit in range(len(values)):
+            total[unit] = np.float32(total[unit] + values[unit])
+    else:
+        for unit in range(len(values)):
+            total[unit] = values[unit]
+
+
+@_jit
+def _add_normalised(bits: Any, scales: Any, shifts: Any, total: Any, adds: bool) -> None:
+    if adds:
+        for unit in range(len(bits)):
+            total[unit] = np.float32(total[unit] + _fma(_widen(bits[unit]), scales[unit], shifts[unit]))
+    else:
+        for unit in range(len(bits)):
+            total[unit] = _fma(_widen(bits[unit]), scales[unit], shifts[unit])
+
+
+@_jit
+def _round(total: Any, bits: Any) -> None:
+    for unit in range(len(total)):
+        bits[unit] = _narrow(total[unit], bits)
+
+
+@_jit
+def _average_line(bits: Any, y: int, line: int, channels: int, window: Any) -> None:
+    """The 3x3 averages of line ``y``, summed from above to below and from left to right, as torch does."""
+    height = len(bits) // line
+    above, below = max(0, y - 1), min(height, y + 2)
+    last = line - channels
+    inside = line - 2 * channels  # units that have neighbours on both sides
+    if below - above == 3 and inside > 0:
+        _average_nine(
+            bits[(y - 1) * line : y * line],
+            bits[y * line : (y + 1) * line],
+            bits[(y + 1) * line : (y + 2) * line],
+            channels,
+            window[channels:last],
+        )
+    elif inside > 0:
+        _clear(window[channels:last])
+        for other in range(above, below):
+            _add_three(bits[other * line : (other + 1) * line], channels, window[channels:last])
+        _divide(window[channels:last], np.float32(3 * (below - above)))
+    for edge in range(0, line, max(channels, last)):
+        into = window[edge : edge + channels]
+        left, right = max(0, edge - channels), min(line, edge + 2 * channels)
+        _clear(into)
+        for other in range(above, below):
+            for column in range(other * line + left, other * line + right, channels):
+                _add(bits[column : column + channels], into, True)
+        _divide(into, np.float32((below - above) * (right - left) // channels))
+
+
+@_jit
+def _average_nine(a: Any, b: Any, c: Any, step: int, total: Any) -> None:
+    # Slices, for an index with a step added might wrap around, and such loops stay scalar.
+    a_middle, b_middle, c_middle = a[step:], b[step:], c[step:]
+    a_right, b_right, c_right = a[2 * step :], b[2 * step :], c[2 * step :]
+    for unit in range(len(total)):
+        sum_ = np.float32(np.float32(_widen(a[unit]) + _widen(a_middle[unit])) + _widen(a_right[unit]))
+        sum_ = np.float32(np.float32(sum_ + _widen(b[unit])) + _widen(b_middle[unit]))
+        sum_ = np.float32(np.float32(sum_ + _widen(b_right[unit])) + _widen(c[unit]))
+        sum_ = np.float32(np.float32(sum_ + _widen(c_middle[unit])) + _widen(c_right[unit]))
+        total[unit] = np.float32(sum_ / np.float32(9))
+
+
+@_jit
+def _add_three(bits: Any, step: int, total: Any) -> None:
+    middle, right = bits[step:], bits[2 * step :]
+    for unit in range(len(total)):
+        two = np.float32(np.float32(total[unit] + _widen(bits[unit])) + _widen(middle[unit]))
+        total[unit] = np.float32(two + _widen(right[unit]))
+
+
+@_jit
+def _divide(values: Any, divisor: Any) -> None:
+    for unit in range(len(values)):
+        values[unit] = np.float32(values[unit] / divisor)
+
+
+@_jit
+def _relu_pack_strip(bits: Any, out: Any, words: Any, zero: Any, infinity: Any) -> None:
+    units = len(bits)
+    for word in range(units // WORD_BITS):
+        words[word] = _relu_pack_word(bits, out, word * WORD_BITS, zero, infinity)
+    if units % WORD_BITS:
+        last = 0
+        for unit in range(units - units % WORD_BITS, units):
+            value = bits[unit]
+            last |= (0 < value <= infinity) << unit % WORD_BITS
+            out[unit] = 0 if zero < value <= zero + infinity else value
+        words[units // WORD_BITS] = last

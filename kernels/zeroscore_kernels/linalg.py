@@ -30,6 +30,23 @@ def logdet(K: Shaped[Tensor, "*cells batch batch"]) -> Float64[Tensor, "*cells"]
     unit = floats / (scale[..., :, None] * scale[..., None, :])
     factor, failed = torch.linalg.cholesky_ex(unit)
     pivots = factor.diagonal(dim1=-2, dim2=-1).square()
+    suspicious = _ROUNDING * K.shape[-1] if K.is_floating_point() else _SUSPICIOUS
+    # Not "<": where the factorisation failed, pivots may be NaN.
+    doubtful = (failed != 0) | ~(pivots > suspicious).all(-1)
+    value: Tensor = pivots.log().sum(-1) + 2 * scale.log().sum(-1)
+    if doubtful.any():  # the one thing that the host has to know before the end
+        value[doubtful] = _doubted(K[doubtful], unit[doubtful], scale[doubtful])
+    return value
+
+
+def _doubted(
+    K: Shaped[Tensor, "cells batch batch"],
+    unit: Float64[Tensor, "cells batch batch"],
+    scale: Float64[Tensor, "cells batch"],
+) -> Float64[Tensor, " cells"]:
+    """Log-determinants of matrices that are singular, nearly so, or not positive definite."""
+    factor, failed = torch.linalg.cholesky_ex(unit)
+    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
     indefinite = failed != 0
     if indefinite.any():
         lu = torch.linalg.lu_factor_ex(unit[indefinite]).LU
@@ -38,9 +55,8 @@ def logdet(K: Shaped[Tensor, "*cells batch batch"]) -> Float64[Tensor, "*cells"]
         singular = (pivots <= _ROUNDING * K.shape[-1]).any(-1)
     else:
         singular = (pivots < _SUSPICIOUS).any(-1)
-        if singular.any():
-            judged = [_is_singular(cell) for cell in K[singular].cpu().long()]
-            singular[singular.clone()] = torch.tensor(judged, device=K.device)
+        judged = [_is_singular(cell) for cell in K[singular].cpu().long()]
+        singular[singular.clone()] = torch.tensor(judged, dtype=torch.bool, device=K.device)
     value: Tensor = pivots.log().sum(-1) + 2 * scale.log().sum(-1)
     return value.masked_fill(singular, -math.inf)
 

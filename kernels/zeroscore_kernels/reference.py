@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
-from jaxtyping import Float64, Int32, Int64, Shaped
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,22 +44,62 @@ def relu_pack(
     return (x.relu_() if inplace else x.relu()), words
 
 
+def segment_widths(units: Sequence[int], width: int) -> list[int]:
+    """Words of each segment: whole words for its units, or all ``width`` words where it is the only one."""
+    return [width] if len(units) == 1 else [-(-count // WORD_BITS) for count in units]
+
+
 def hamming_overlap(
     words: Int32[Tensor, "*cells batch words"],
-    units: int,
-    multiplicity: int = 1,
+    units: Sequence[int],
+    multiplicity: Int32[Tensor, "*cells segments"],
     out: Int64[Tensor, "*cells batch batch"] | None = None,
 ) -> Int64[Tensor, "*cells batch batch"]:
-    """``multiplicity * (units - number of bits in which two rows differ)``, added to ``out`` where there is one."""
+    """Sum over segments of ``multiplicity * (units - bits in which two rows differ)``, added to ``out``."""
     batch = words.shape[-2]
     if out is None:
         out = torch.zeros(*words.shape[:-1], batch, dtype=torch.int64, device=words.device)
     shifts = torch.arange(WORD_BITS, dtype=torch.int32, device=words.device)
-    for row in range(batch):
-        differing = words ^ words[..., row : row + 1, :]
-        distance = (differing[..., None] >> shifts & 1).sum((-2, -1), dtype=torch.int64)
-        out[..., row, :] += multiplicity * (units - distance)
+    segments = torch.split(words, segment_widths(units, words.shape[-1]), dim=-1)
+    for segment, count, times in zip(segments, units, multiplicity.unbind(-1), strict=True):
+        for row in range(batch):
+            differing = segment ^ segment[..., row : row + 1, :]
+            distance = (differing[..., None] >> shifts & 1).sum((-2, -1), dtype=torch.int64)
+            out[..., row, :] += times[..., None] * (count - distance)
     return out
+
+
+def batch_norm_affine(
+    x: Shaped[Tensor, "rows_batch channels height width"], rows: int, eps: float
+) -> tuple[Float32[Tensor, "rows channels"], Float32[Tensor, "rows channels"]]:
+    """Scale and shift of each row's batch normalisation without weights: mean and biased variance in float64."""
+    values = x.double().reshape(rows, -1, *x.shape[1:])
+    scale = (values.var((1, 3, 4), correction=0) + eps).rsqrt()
+    return scale.float(), (-values.mean((1, 3, 4)) * scale).float()
+
+
+def sum_terms(
+    sources: Sequence[Shaped[Tensor, "_ channels height width"]],
+    affines: Sequence[tuple[Tensor, Tensor] | None],
+    table: Sequence[Sequence[tuple[int, int, bool]]],
+    batch: int,
+    value: bool,
+    relu: bool,
+    words: bool,
+) -> tuple[Tensor | None, Tensor | None, Int32[Tensor, "rows_batch words"] | None]:
+    """Each row's terms as the table names them, normalised or pooled, added up from left to right in float32."""
+    first = sources[0]
+    total = torch.zeros(len(table), batch, *first.shape[1:], device=first.device)
+    for result, terms in zip(total, table, strict=True):
+        for source, row, pooled in terms:
+            term, affine = sources[source][row * batch : (row + 1) * batch].float(), affines[source]
+            if affine is not None:
+                scale, shift = (numbers[row, :, None, None].double() for numbers in affine)
+                term = (term.double() * scale + shift).float()
+            result += F.avg_pool2d(term, 3, 1, 1, count_include_pad=False) if pooled else term
+    sums = total.flatten(0, 1).to(first.dtype).contiguous(memory_format=torch.channels_last)
+    in_memory = sums.permute(0, 2, 3, 1)
+    return sums if value else None, sums.relu() if relu else None, pack_signs(in_memory) if words else None
 
 
 def logdet(K: Shaped[Tensor, "*cells batch batch"]) -> Float64[Tensor, "*cells"]:

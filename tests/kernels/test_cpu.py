@@ -13,7 +13,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_oracles import DTYPES, INTEGERS, LAYOUTS, activations, awkward, laid_out, same_values
+from kernel_oracles import (
+    DTYPES,
+    INTEGERS,
+    LAYOUTS,
+    MAP_DTYPES,
+    Segments,
+    Terms,
+    activations,
+    awkward,
+    equal_numbers,
+    feature_maps,
+    laid_out,
+    numpy_sums,
+    same_values,
+    segments,
+    single_overlap,
+    terms,
+    torch_threads,
+)
 from torch import Tensor
 
 from zeroscore_kernels import cpu, reference
@@ -27,6 +45,19 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
 
+def random_words(*shape: int) -> Tensor:
+    rng = torch.Generator().manual_seed(shape[-1])
+    return torch.randint(-(2**31), 2**31, shape, generator=rng).to(torch.int32)
+
+
+def sums_of(sums: Terms) -> tuple[Tensor, Tensor, Tensor]:
+    value, relu, words = cpu.sum_terms(sums.sources, sums.affines, sums.table, sums.batch, True, True, True)
+    assert value is not None
+    assert relu is not None
+    assert words is not None
+    return value, relu, words
+
+
 def assert_same_as_reference(x: Tensor, units: int, multiplicity: int = 3) -> None:
     words = cpu.pack_signs(x)
     assert torch.equal(words, reference.pack_signs(x))
@@ -34,8 +65,8 @@ def assert_same_as_reference(x: Tensor, units: int, multiplicity: int = 3) -> No
     y, relu_words = cpu.relu_pack(x)
     assert torch.equal(relu_words, words)
     assert same_values(y, expected)
-    overlap = cpu.hamming_overlap(words, units, multiplicity)
-    assert torch.equal(overlap, reference.hamming_overlap(words, units, multiplicity))
+    overlap = single_overlap(cpu.hamming_overlap, words, units, multiplicity)
+    assert torch.equal(overlap, single_overlap(reference.hamming_overlap, words, units, multiplicity))
 
 
 @given(activations())
@@ -110,18 +141,86 @@ def test_relu_keeps_the_memory_format(layout: str) -> None:
 
 @pytest.mark.parametrize("cells", [0, 1, 5])
 def test_overlap_of_many_cells_adds_to_out(cells: int) -> None:
-    words = torch.randint(-(2**31), 2**31, (cells, 9, 4)).to(torch.int32)
+    words = random_words(cells, 9, 4)
     start = torch.arange(cells * 81).view(cells, 9, 9)
     out = start.clone()
-    assert cpu.hamming_overlap(words, 128, 2, out) is out
-    assert torch.equal(out, start + reference.hamming_overlap(words, 128, 2))
+    assert single_overlap(cpu.hamming_overlap, words, 128, 2, out) is out
+    assert torch.equal(out, start + single_overlap(reference.hamming_overlap, words, 128, 2))
 
 
-def test_overlap_with_words_and_out_that_are_not_contiguous() -> None:
-    words = torch.randint(-(2**31), 2**31, (4, 18)).to(torch.int32).T
+def test_overlap_of_tensors_that_are_not_contiguous() -> None:
+    words = random_words(4, 18).T
+    multiplicity = torch.arange(6, dtype=torch.int32)[::3]
     out = torch.zeros(18, 36, dtype=torch.int64)[:, ::2]
-    cpu.hamming_overlap(words, 128, out=out)
-    assert torch.equal(out, reference.hamming_overlap(words, 128))
+    cpu.hamming_overlap(words, (32, 90), multiplicity, out)
+    assert torch.equal(out, reference.hamming_overlap(words, (32, 90), multiplicity))
+    expanded = multiplicity.expand(3, 2)
+    cells = random_words(4, 3, 18).permute(1, 2, 0)
+    assert torch.equal(
+        cpu.hamming_overlap(cells, (32, 90), expanded), reference.hamming_overlap(cells, (32, 90), expanded)
+    )
+
+
+@given(segments())
+@settings(max_examples=60, deadline=None)
+def test_segments_same_as_reference(case: Segments) -> None:
+    start = torch.arange(case.words.shape[:-1].numel() * case.words.shape[-2])
+    out = start.view(*case.words.shape[:-1], case.words.shape[-2]).clone()
+    expected = reference.hamming_overlap(case.words, case.units, case.multiplicity, out.clone())
+    assert torch.equal(cpu.hamming_overlap(case.words, case.units, case.multiplicity, out), expected)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("batch", [1, 2, 33])
+def test_segments_same_as_reference_on_two_threads(batch: int) -> None:
+    words = random_words(3, batch, 9)
+    multiplicity = torch.arange(9, dtype=torch.int32).view(3, 3)
+    args = (words, (64, 33, 150), multiplicity)
+    assert torch.equal(cpu.hamming_overlap(*args), reference.hamming_overlap(*args))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", MAP_DTYPES)
+def test_sums_are_the_same_from_any_number_of_threads(
+    dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "_PIECE_UNITS", 1)
+    x, y = feature_maps((21, 17, 19, 15), dtype, seed=1), feature_maps((7, 17, 19, 15), dtype, seed=2)
+    table = (((0, 2, False), (1, 0, True), (0, 0, True)), (), ((1, 0, True),), ((0, 1, False),))
+    scale, shift = awkward((2, 3, 17), torch.float32, seed=3).nan_to_num(posinf=2.0, neginf=-2.0)
+    sums = Terms((x, y), ((scale, shift), None), table, batch=7)
+    alone = sums_of(sums)
+    with torch_threads(threads):
+        shared = sums_of(sums)
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one, other)
+
+
+@given(terms())
+@settings(max_examples=30, deadline=None)
+def test_shared_sums_same_as_numpy(sums: Terms) -> None:
+    before = cpu._PIECE_UNITS
+    with torch_threads(2):
+        cpu._PIECE_UNITS = 1
+        try:
+            value, _, _ = sums_of(sums)
+        finally:
+            cpu._PIECE_UNITS = before
+    assert equal_numbers(value, numpy_sums(sums))
+
+
+@pytest.mark.parametrize("dtype", MAP_DTYPES)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_affines_do_not_depend_on_who_adds_up_which_share(
+    dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = feature_maps((12, 24, 9, 5), dtype)
+    with torch_threads(threads):
+        alone = cpu.batch_norm_affine(x, 3, 1e-5)
+        monkeypatch.setattr(cpu, "_PIECE_UNITS", 1)
+        shared = cpu.batch_norm_affine(x, 3, 1e-5)
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(("threads", "pieces"), [(1, 0), (1, 5), (3, 2), (3, 50)])
@@ -166,11 +265,13 @@ def test_nobody_waits_for_a_thread_that_has_not_started(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("two_threads")
 def test_many_callers_at_once() -> None:
     inputs = [awkward((33, 5000 + i), torch.float32, seed=i) for i in range(8)]
-    expected = [reference.hamming_overlap(reference.pack_signs(x), x.shape[1]) for x in inputs]
+    expected = [single_overlap(reference.hamming_overlap, reference.pack_signs(x), x.shape[1]) for x in inputs]
 
     def repeatedly(i: int) -> bool:
         return all(
-            torch.equal(cpu.hamming_overlap(cpu.relu_pack(inputs[i])[1], inputs[i].shape[1]), expected[i])
+            torch.equal(
+                single_overlap(cpu.hamming_overlap, cpu.relu_pack(inputs[i])[1], inputs[i].shape[1]), expected[i]
+            )
             for _ in range(20)
         )
 

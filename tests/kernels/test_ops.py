@@ -6,15 +6,38 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 
 import pytest
 import torch
-from kernel_oracles import DTYPES, LAYOUTS, laid_out
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_oracles import DTYPES, LAYOUTS, Segments, counted_overlap, laid_out, segments
+from torch import Tensor
 
 import zeroscore_kernels as kernels
 from zeroscore_kernels import reference
 
 words = torch.zeros(3, 2, dtype=torch.int32)
+maps = torch.ones(4, 3, 2, 2)
+affine = (torch.ones(2, 3), torch.zeros(2, 3))
+
+
+def int32(*values: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.int32)
+
+
+def assert_refused(
+    op: Callable[..., object],
+    args: tuple[object, ...],
+    error: type[Exception] | tuple[type[Exception], ...],
+    message: str,
+) -> None:
+    """In one line, by the name of the op, with the words of ``message``."""
+    with pytest.raises(error, match=re.escape(message)) as raised:
+        op(*args)
+    assert str(raised.value).startswith(op.__name__)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("op", [kernels.pack_signs, kernels.relu_pack])
@@ -36,10 +59,8 @@ words = torch.zeros(3, 2, dtype=torch.int32)
         (torch.tensor(1.0), ValueError, "{op} takes a tensor of shape [batch, ...], not a scalar"),
     ],
 )
-def test_activations_refused(op: object, x: object, error: type[Exception], message: str) -> None:
-    assert callable(op)
-    with pytest.raises(error, match=re.escape(message.format(op=op.__name__))):
-        op(x)
+def test_activations_refused(op: Callable[..., object], x: object, error: type[Exception], message: str) -> None:
+    assert_refused(op, (x,), error, message.format(op=op.__name__))
 
 
 def test_relu_pack_refuses_to_lose_gradients() -> None:
@@ -74,7 +95,26 @@ def test_relu_pack_refuses_to_write_into_an_expanded_tensor() -> None:
         ((words, True), TypeError, "takes an int for units, not True"),
         ((words, 65), ValueError, "units must lie in 0..64 for 2 words, not 65"),
         ((words, -1), ValueError, "units must lie in 0..64 for 2 words, not -1"),
+        ((words, (32, 33)), ValueError, "units must lie in 0..64 for 2 words, not 65"),
+        ((words, (5, -1, 32)), ValueError, "units must lie in 0..64 for 2 words, not -1"),
+        ((words, (5, 5.0)), TypeError, "takes an int for units, not 5.0"),
+        ((words, (True, 5)), TypeError, "takes an int for units, not True"),
+        ((words, "64"), TypeError, "takes an int for units, not '6'"),
+        ((words, {5, 6}), TypeError, "takes an int for units, not {5, 6}"),
+        ((words, torch.tensor([5, 6])), TypeError, "takes an int for units, not tensor([5, 6])"),
+        ((words, None), TypeError, "takes an int for units, not None"),
+        ((words, ()), ValueError, "0 segment(s) of units fill 0 words, not 2"),
+        ((words, (5,)), ValueError, "1 segment(s) of units fill 1 words, not 2"),
+        ((words, (5, 0, 5, 5)), ValueError, "4 segment(s) of units fill 3 words, not 2"),
         ((words, 64, 1.5), TypeError, "takes an int for multiplicity, not 1.5"),
+        ((words, (5, 5), [1, 2]), TypeError, "takes an int for multiplicity, not [1, 2]"),
+        ((words, (5, 5), True), TypeError, "takes an int for multiplicity, not True"),
+        ((words, (5, 5), int32(1, 2).long()), TypeError, "takes int32 multiplicities, not torch.int64"),
+        ((words, (5, 5), int32(1)), ValueError, "multiplicity must be [2] on cpu, not [1] on cpu"),
+        ((words, 64, int32(1)[0]), ValueError, "multiplicity must be [1] on cpu, not [] on cpu"),
+        ((words, 64, int32(1, 2)), ValueError, "multiplicity must be [1] on cpu, not [2] on cpu"),
+        ((words[None], (5, 5), int32(1, 2)), ValueError, "multiplicity must be [1, 2] on cpu, not [2] on cpu"),
+        ((words, (5, 5), int32(1, 2).to("meta")), ValueError, "must be [2] on cpu, not [2] on meta"),
         ((words, 64, -1), ValueError, "multiplicity must lie in 0..2147483647, not -1"),
         ((words, 64, 2**31), ValueError, "multiplicity must lie in 0..2147483647, not 2147483648"),
         ((words, 64, 1, [0]), TypeError, "adds to an int64 tensor, not list"),
@@ -88,8 +128,94 @@ def test_relu_pack_refuses_to_write_into_an_expanded_tensor() -> None:
     ],
 )
 def test_overlaps_refused(args: tuple[object, ...], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=re.escape(message)):
-        kernels.hamming_overlap(*args)  # type: ignore[arg-type]
+    assert_refused(kernels.hamming_overlap, args, error, message)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        (([1.0],), TypeError, "takes float32 or bfloat16 feature maps, not list"),
+        ((maps.half(),), TypeError, "takes float32 or bfloat16 feature maps, not torch.float16"),
+        ((maps.int(),), TypeError, "takes float32 or bfloat16 feature maps, not torch.int32"),
+        ((maps[0],), ValueError, "feature maps of shape [images, channels, height, width], not [3, 2, 2]"),
+        ((maps, 3), ValueError, "[4, 3, 2, 2] does not divide into 3 mini-batches"),
+        ((maps, 8), ValueError, "[4, 3, 2, 2] does not divide into 8 mini-batches"),
+        ((maps, 0), ValueError, "[4, 3, 2, 2] does not divide into 0 mini-batches"),
+        ((maps, -2), ValueError, "[4, 3, 2, 2] does not divide into -2 mini-batches"),
+        ((maps, 2.0), ValueError, "[4, 3, 2, 2] does not divide into 2.0 mini-batches"),
+        ((maps[:0],), ValueError, "[0, 3, 2, 2] does not divide into 1 mini-batches"),
+        ((maps[:, :0],), ValueError, "[4, 0, 2, 2] does not divide into 1 mini-batches"),
+    ],
+)
+def test_batches_refused(args: tuple[object, ...], error: type[Exception], message: str) -> None:
+    assert_refused(kernels.batch_norm_affine, args, error, message)
+
+
+@pytest.mark.parametrize(
+    ("sources", "affines", "error", "message"),
+    [
+        ([maps], [], ValueError, "takes an affine or None for each source, not 0 for 1"),
+        ([maps], [None, None], ValueError, "takes an affine or None for each source, not 2 for 1"),
+        ([[1.0]], [None], TypeError, "takes float32 or bfloat16 feature maps, not list"),
+        ([maps.half()], [None], TypeError, "takes float32 or bfloat16 feature maps, not torch.float16"),
+        ([maps, maps.long()], [None] * 2, TypeError, "takes float32 or bfloat16 feature maps, not torch.int64"),
+        ([maps[0]], [None], ValueError, "[images, channels, height, width], not [3, 2, 2]"),
+        (
+            [maps, maps.bfloat16()],
+            [None] * 2,
+            TypeError,
+            "one type and device, not torch.float32 and torch.bfloat16",
+        ),
+        ([maps, maps.to("meta")], [None] * 2, TypeError, "on cpu and meta"),
+        ([maps, maps[:, :2]], [None] * 2, ValueError, "sources must be [rows * 2, 3, 2, 2], not [4, 2, 2, 2]"),
+        ([maps, maps[:3]], [None] * 2, ValueError, "sources must be [rows * 2, 3, 2, 2], not [3, 3, 2, 2]"),
+        ([maps], [(affine[0][0], affine[1][0])], ValueError, "is float32 [2, 3] on cpu, not torch.float32 [3]"),
+        ([maps], [(affine[0][:1], affine[1][:1])], ValueError, "is float32 [2, 3] on cpu, not torch.float32 [1, 3]"),
+        ([maps], [(affine[0], affine[1][:, :2])], ValueError, "is float32 [2, 3] on cpu, not torch.float32 [2, 2]"),
+        ([maps], [(affine[0], affine[1].double())], ValueError, "is float32 [2, 3] on cpu, not torch.float64 [2, 3]"),
+        ([maps, maps[:2]], [None, affine], ValueError, "an affine of [2, 3, 2, 2] is float32 [1, 3]"),
+    ],
+)
+def test_sources_refused(sources: list[object], affines: list[object], error: type[Exception], message: str) -> None:
+    assert_refused(kernels.sum_terms, (sources, affines, [[]], 2), error, message)
+
+
+@pytest.mark.parametrize("batch", [0, -1, -2, 3, 8])
+def test_images_a_row_refused(batch: int) -> None:
+    message = f"sources must be [rows * {batch}, 3, 2, 2], not [4, 3, 2, 2]"
+    assert_refused(kernels.sum_terms, ([maps], [None], [[]], batch), ValueError, message)
+
+
+@pytest.mark.parametrize(
+    ("source", "row"), [(2, 0), (-1, 0), (0, 2), (0, -1), (1, 1), (2**40, 0), (0, 2**40), (-3, -3)]
+)
+def test_terms_that_are_not_there_refused(source: int, row: int) -> None:
+    """Wherever in the table they are."""
+    message = f"the table names row {row} of source {source}, which is not there"
+    for pooled in (False, True):
+        for table in ([[(source, row, pooled)]], [[(0, 1, False)], [], [(1, 0, False), (source, row, pooled)]]):
+            assert_refused(kernels.sum_terms, ([maps, maps[:2]], [None, None], table, 2), ValueError, message)
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (([], [], [[]], 2), "source"),
+        (([maps], [None], [[]], 2.0), "2.0"),
+        (([maps], [None], [[(0, 0.5, False)]], 2), "0.5"),
+        (([maps], [affine[:1]], [[]], 2), "affine"),
+        (([maps], [(affine[0], affine[1].to("meta"))], [[]], 2), "meta"),
+        (([maps[:, :0]], [None], [[]], 2), "[4, 0, 2, 2]"),
+        (([maps[..., :0]], [None], [[]], 2), "[4, 3, 2, 0]"),
+    ],
+)
+def test_what_would_read_beside_memory_is_refused(args: tuple[object, ...], named: str) -> None:
+    """The backend is handed addresses: nothing it cannot check may reach it."""
+    assert_refused(kernels.sum_terms, args, (TypeError, ValueError), named)
+
+
+def test_rows_are_counted_by_an_int() -> None:
+    assert_refused(kernels.batch_norm_affine, (maps, True), (TypeError, ValueError), "True")
 
 
 @pytest.mark.parametrize(
@@ -97,15 +223,14 @@ def test_overlaps_refused(args: tuple[object, ...], error: type[Exception], mess
     [
         ([[1.0]], TypeError, "takes a tensor of real numbers, not list"),
         (torch.ones(2, 2).bool(), TypeError, "takes a tensor of real numbers, not torch.bool"),
-        (torch.ones(2, 2).cfloat(), TypeError, "takes a tensor of real numbers, not torch.complex64"),
+        (torch.ones(2, 2).to(torch.complex64), TypeError, "takes a tensor of real numbers, not torch.complex64"),
         (torch.ones(2, 3), ValueError, "[batch, batch] or [cells, batch, batch], not [2, 3]"),
         (torch.ones(2), ValueError, "[batch, batch] or [cells, batch, batch], not [2]"),
         (torch.ones(1, 1, 2, 2), ValueError, "[batch, batch] or [cells, batch, batch], not [1, 1, 2, 2]"),
     ],
 )
 def test_matrices_refused(K: object, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=re.escape(message)):
-        kernels.logdet(K)  # type: ignore[arg-type]
+    assert_refused(kernels.logdet, (K,), error, message)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -127,6 +252,56 @@ def test_words_of_several_layers_may_lie_side_by_side() -> None:
     kernels.hamming_overlap(kernels.pack_signs(second), 45, out=apart)
     together = torch.cat((kernels.pack_signs(first), kernels.pack_signs(second)), dim=1)
     assert torch.equal(kernels.hamming_overlap(together, 115), apart)
+
+
+@given(segments())
+@settings(max_examples=80, deadline=None)
+def test_each_segment_has_its_own_factor_in_every_cell(case: Segments) -> None:
+    widths = [-(-count // 32) for count in case.units]
+    found = kernels.hamming_overlap(case.words, case.units, case.multiplicity)
+    assert found.dtype is torch.int64
+    assert found.shape == (*case.words.shape[:-1], case.words.shape[-2])
+    assert found.tolist() == counted_overlap(case.words, widths, case.units, case.multiplicity)
+
+
+@given(segments(), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_segments_are_the_sum_of_single_calls(case: Segments, times: int) -> None:
+    widths = [-(-count // 32) for count in case.units]
+    shape = (*case.words.shape[:-1], case.words.shape[-2])
+    alone = torch.full(shape, -7)
+    for segment, count in zip(torch.split(case.words, widths, dim=-1) if widths else (), case.units, strict=True):
+        kernels.hamming_overlap(segment, count, times, out=alone)
+    out = torch.full(shape, -7)
+    assert kernels.hamming_overlap(case.words, list(case.units), times, out=out) is out
+    assert torch.equal(out, alone)
+
+
+@given(segments(), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_one_int_counts_all_words(case: Segments, times: int) -> None:
+    """Padding and layers side by side included: only how many units there are is said."""
+    width = case.words.shape[-1]
+    units = sum(case.units)
+    factors = torch.full((*case.words.shape[:-2], 1), times, dtype=torch.int32)
+    expected = counted_overlap(case.words, [width], [units], factors)
+    assert kernels.hamming_overlap(case.words, units, times).tolist() == expected
+    assert kernels.hamming_overlap(case.words, units, factors).tolist() == expected
+
+
+def test_segments_that_nobody_counts() -> None:
+    packed = torch.arange(12, dtype=torch.int32).view(3, 4)
+    assert not kernels.hamming_overlap(packed, (40, 33), int32(0, 0)).any()
+    assert torch.equal(
+        kernels.hamming_overlap(packed, (40, 33), int32(0, 3)), kernels.hamming_overlap(packed[:, 2:], 33, 3)
+    )
+
+
+def test_overlaps_larger_than_32_bits() -> None:
+    packed = torch.zeros(2, 4, dtype=torch.int32)
+    largest = 2**31 - 1
+    found = kernels.hamming_overlap(packed, (64, 63), int32(largest, largest))
+    assert found.tolist() == [[127 * largest] * 2] * 2
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "cropped"])
@@ -164,3 +339,8 @@ def test_compilers_are_imported_when_needed_and_triton_may_be_missing() -> None:
         assert zeroscore_kernels.pack_signs(torch.ones(1, 3)).tolist() == [[7]]
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+
+
+def test_a_pooled_source_with_an_affine_refused() -> None:
+    message = "the table pools source 0, which has an affine"
+    assert_refused(kernels.sum_terms, ([maps], [affine], [[(0, 1, True)]], 2), ValueError, message)

@@ -9,7 +9,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_oracles import DTYPES, LAYOUTS, activations, is_dense, laid_out, numpy_bits, numpy_overlap, numpy_words
+from kernel_oracles import (
+    DTYPES,
+    LAYOUTS,
+    MAP_DTYPES,
+    Segments,
+    Terms,
+    activations,
+    counted_overlap,
+    equal_numbers,
+    feature_maps,
+    is_dense,
+    laid_out,
+    numpy_batch_norm,
+    numpy_bits,
+    numpy_overlap,
+    numpy_sums,
+    numpy_words,
+    segments,
+    single_overlap,
+    terms,
+)
 from torch import Tensor
 
 from zeroscore_kernels import reference
@@ -46,7 +66,7 @@ def test_small_and_empty_shapes(shape: tuple[int, ...]) -> None:
     words = reference.pack_signs(torch.ones(shape))
     units = math.prod(shape[1:])
     assert words.shape == (shape[0], -(-units // 32))
-    K = reference.hamming_overlap(words, units)
+    K = single_overlap(reference.hamming_overlap, words, units)
     assert K.tolist() == [[units] * shape[0]] * shape[0]
 
 
@@ -55,9 +75,9 @@ def test_small_and_empty_shapes(shape: tuple[int, ...]) -> None:
 def test_overlap_is_the_two_products(batch: int, units: int, multiplicity: int, seed: int) -> None:
     bits = np.random.default_rng(seed).random((batch, units)) < 0.5
     words = torch.from_numpy(numpy_words(bits))
-    K = reference.hamming_overlap(words, units, multiplicity)
+    K = single_overlap(reference.hamming_overlap, words, units, multiplicity)
     assert np.array_equal(K.numpy(), multiplicity * numpy_overlap(bits))
-    assert torch.equal(reference.hamming_overlap(words, units, 1, out=K), K)
+    assert single_overlap(reference.hamming_overlap, words, units, 1, out=K) is K
     assert np.array_equal(K.numpy(), (multiplicity + 1) * numpy_overlap(bits))
 
 
@@ -65,8 +85,52 @@ def test_overlap_treats_each_cell_alone() -> None:
     rng = np.random.default_rng(0)
     bits = rng.random((3, 5, 70)) < 0.5
     words = torch.from_numpy(np.stack([numpy_words(cell) for cell in bits]))
-    K = reference.hamming_overlap(words, 70)
+    K = single_overlap(reference.hamming_overlap, words, 70)
     assert np.array_equal(K.numpy(), np.stack([numpy_overlap(cell) for cell in bits]))
+
+
+@given(segments())
+@settings(max_examples=60, deadline=None)
+def test_overlap_counts_each_segment_by_its_own_factor(case: Segments) -> None:
+    widths = reference.segment_widths(case.units, case.words.shape[-1])
+    expected = counted_overlap(case.words, widths, case.units, case.multiplicity)
+    K = reference.hamming_overlap(case.words, case.units, case.multiplicity)
+    assert K.shape == (*case.words.shape[:-1], case.words.shape[-2])
+    assert K.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("units", "width", "widths"),
+    [((), 0, []), ((5,), 1, [1]), ((5,), 3, [3]), ((0,), 2, [2]), ((32, 33, 0, 1), 4, [1, 2, 0, 1])],
+)
+def test_segments_begin_at_whole_words(units: tuple[int, ...], width: int, widths: list[int]) -> None:
+    assert reference.segment_widths(units, width) == widths
+
+
+@pytest.mark.parametrize("dtype", MAP_DTYPES)
+@pytest.mark.parametrize("shape", [(6, 5, 4, 3), (12, 16, 1, 1), (3, 33, 7, 5), (4, 1, 2, 9)])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_affine_is_the_batch_normalisation_of_float64(shape: tuple[int, ...], rows: int, dtype: torch.dtype) -> None:
+    x = feature_maps((shape[0] * rows, *shape[1:]), dtype, seed=rows)
+    expected = numpy_batch_norm(x, rows, 1e-5)
+    for found, exact in zip(reference.batch_norm_affine(x, rows, 1e-5), expected, strict=True):
+        assert found.dtype is torch.float32
+        assert found.shape == (rows, shape[1])
+        np.testing.assert_allclose(found.numpy(), exact, rtol=2e-7, atol=1e-12)
+
+
+@given(terms())
+@settings(max_examples=60, deadline=None)
+def test_sums_are_those_of_numpy(sums: Terms) -> None:
+    expected = numpy_sums(sums)
+    value, relu, words = reference.sum_terms(sums.sources, sums.affines, sums.table, sums.batch, True, True, True)
+    assert value is not None
+    assert relu is not None
+    assert words is not None
+    assert equal_numbers(value, expected)
+    assert equal_numbers(relu, expected.clamp(min=0))
+    in_memory = expected.permute(0, 2, 3, 1).flatten(1)
+    assert np.array_equal(words.numpy(), numpy_words(in_memory.float().numpy() > 0))
 
 
 @pytest.mark.parametrize(

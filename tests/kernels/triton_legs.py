@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ class Variant:
     """One way to compile a kernel: types and constants of its arguments, and which are multiples of 16."""
 
     signature: Mapping[str, str]
-    constants: Mapping[str, int]
+    constants: Mapping[str, int | None]
     aligned: tuple[str, ...]
+    warps: int = 4
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,55 @@ class Compiled:
 
     ptx: str
     resources: Mapping[str, int]
+    warps: int
 
     @property
     def spills(self) -> int:
         """Bytes of local memory a thread needs: registers that did not fit, and arrays on the stack."""
         return self.resources["STACK"] + self.resources["LOCAL"]
+
+    @property
+    def resident_warps(self) -> int:
+        """How many warps a multiprocessor's 65,536 registers hold at once, whole programs only."""
+        return 65_536 // (32 * self.warps * self.resources["REG"]) * self.warps
+
+
+@contextmanager
+def only(tuned: Any, config: Any) -> Iterator[None]:
+    """A tuned kernel with one configuration: there is nothing to measure, so it runs in the interpreter too."""
+    every = tuned.configs
+    tuned.configs = [config]
+    try:
+        yield
+    finally:
+        tuned.configs = every
+
+
+@contextmanager
+def unmeasured(tuned: Any) -> Iterator[None]:
+    """The interpreter cannot measure, so it takes the first configuration; a GPU measures as ever."""
+    with only(tuned, tuned.configs[0]) if INTERPRETED else nullcontext():
+        yield
+
+
+def let_win(tuned: Any, configs: list[Any], fastest: int, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Tune afresh, with a stopwatch that lets configuration ``fastest`` win; the list grows by one a configuration.
+
+    It runs each of them three times, as a real measurement does many times, and works in the interpreter too.
+    """
+    measured: list[object] = []
+
+    def stopwatch(call: Callable[[], object], quantiles: object) -> list[float]:
+        for _ in range(3):
+            call()
+        measured.append(call)
+        return [float(len(measured) - 1 != fastest)] * 3
+
+    monkeypatch.setattr(tuned, "configs", configs)
+    monkeypatch.setattr(tuned, "cache", {})
+    monkeypatch.setattr(tuned, "cache_results", False)
+    monkeypatch.setattr(tuned, "do_bench", stopwatch, raising=False)
+    return measured
 
 
 def pass_in_interpreter(test_file: str) -> None:
@@ -77,7 +123,8 @@ def compile_ahead(kernel: str, variants: Mapping[str, Variant], cache: Path) -> 
     )
     assert run.returncode == 0, run.stderr
     return {
-        (made["variant"], made["arch"]): Compiled(made["ptx"], made["resources"]) for made in json.loads(run.stdout)
+        (made["variant"], made["arch"]): Compiled(made["ptx"], made["resources"], variants[made["variant"]].warps)
+        for made in json.loads(run.stdout)
     }
 
 
@@ -85,6 +132,8 @@ def _compile(kernel: str, variants: dict[str, dict[str, Any]]) -> list[dict[str,
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
+
+    from zeroscore_kernels.triton import OPTIONS
 
     module, name = kernel.split(":")
     function = getattr(importlib.import_module(module), name)
@@ -98,7 +147,9 @@ def _compile(kernel: str, variants: dict[str, dict[str, Any]]) -> list[dict[str,
             constexprs=variant["constants"],
             attrs={(arguments.index(argument),): [["tt.divisibility", 16]] for argument in variant["aligned"]},
         )
-        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32))
+        compiled = triton.compile(
+            source, target=GPUTarget("cuda", arch, 32), options={"num_warps": variant["warps"], **OPTIONS}
+        )
         with tempfile.NamedTemporaryFile(suffix=".cubin") as cubin:
             cubin.write(compiled.asm["cubin"])
             cubin.flush()

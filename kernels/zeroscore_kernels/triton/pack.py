@@ -10,37 +10,51 @@ from torch import Tensor
 
 from zeroscore_kernels.reference import WORD_BITS, unit_rows
 from zeroscore_kernels.signs import as_integers
+from zeroscore_kernels.triton import OPTIONS, size_class, tuned
 
-_BLOCK_WORDS = 64  # 2,048 units a program: 16 a thread, four 16-byte loads of float32
 
-
-@triton.jit
+@triton.jit(do_not_specialize=["width", "work_class"])
 def _pack_kernel(
     bits_ptr: tl.tensor,
     relu_ptr: tl.tensor,
     words_ptr: tl.tensor,
     units: tl.tensor,
     width: tl.tensor,
+    work_class: tl.tensor,  # what the choice of a configuration depends on; not used here
     ZERO: tl.constexpr,
     INFINITY: tl.constexpr,
     WITH_RELU: tl.constexpr,
     BLOCK_WORDS: tl.constexpr,
     WORD_BITS: tl.constexpr,
 ) -> None:
-    row = tl.program_id(0).to(tl.int64)
-    first_word = tl.program_id(1).to(tl.int64) * BLOCK_WORDS
+    blocks = tl.cdiv(width, BLOCK_WORDS).to(tl.int32)
+    row = (tl.program_id(0) // blocks).to(tl.int64)  # tensors may hold more than 2^31 units
+    first_word = (tl.program_id(0) % blocks).to(tl.int64) * BLOCK_WORDS
     word = tl.arange(0, BLOCK_WORDS)
     lane = tl.arange(0, WORD_BITS)
     unit = word[:, None] * WORD_BITS + lane[None, :]
     start = row * units + first_word * WORD_BITS
-    mask = unit < units - first_word * WORD_BITS
+    left = tl.minimum(units - first_word * WORD_BITS, BLOCK_WORDS * WORD_BITS).to(tl.int32)
+    mask = unit < left
     bits = tl.load(bits_ptr + start + unit, mask=mask, other=0)
     positive = (bits > 0) & (bits <= INFINITY)
     packed = tl.sum(positive.to(tl.int32) << lane[None, :], axis=1)
-    tl.store(words_ptr + row * width + first_word + word, packed, mask=word < width - first_word)
+    tl.store(words_ptr + row * width + first_word + word, packed, mask=word * WORD_BITS < left)
     if WITH_RELU:
         negative = (bits > ZERO) & (bits <= ZERO + INFINITY)
         tl.store(relu_ptr + start + unit, tl.where(negative, 0, bits), mask=mask)
+
+
+# No value to restore between measurements, even in place: signs and ReLU of relu(x) are those of x (NaN stays NaN and
+# is not positive), so a kernel that runs again on its own output writes the same bits.
+_tuned_kernel = tuned(
+    _pack_kernel,
+    [
+        triton.Config({"BLOCK_WORDS": words}, num_warps=warps)
+        for words, warps in ((32, 4), (64, 4), (128, 4), (128, 8), (256, 8))
+    ],
+    key=["WITH_RELU", "work_class"],
+)
 
 
 def pack_signs(x: Shaped[Tensor, "batch ..."]) -> Int32[Tensor, "batch words"]:
@@ -68,18 +82,21 @@ def _launch(
     width = -(-units // WORD_BITS)
     words = torch.empty(batch, width, dtype=torch.int32, device=rows.device)
     bits, zero, infinity = as_integers(rows)
+    if units % WORD_BITS == 0:  # no image begins inside a word: one long row fills every program
+        batch, units, width = 1, batch * units, batch * width
     if words.numel():
         with torch.cuda.device(rows.get_device()):
-            _pack_kernel[batch, triton.cdiv(width, _BLOCK_WORDS)](
+            _tuned_kernel[lambda meta: (batch * triton.cdiv(width, meta["BLOCK_WORDS"]),)](
                 bits,
                 relu.view(bits.dtype),
                 words,
                 units,
                 width,
+                size_class(rows.numel()),
                 ZERO=zero,
                 INFINITY=infinity,
                 WITH_RELU=with_relu,
-                BLOCK_WORDS=_BLOCK_WORDS,
                 WORD_BITS=WORD_BITS,
+                **OPTIONS,
             )
     return words
