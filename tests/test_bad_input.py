@@ -228,6 +228,11 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     ((*RANK, "--scorers", "naswot,size"), 2, "unknown scorer 'size'; known: "),
     ((*RANK, "--scorers", ","), 2, "--scorers ','; expected names separated by commas"),
     ((*SEARCH, "--scorers", "naswot,params"), 2, "--scorers 'naswot,params'; expected one name"),
+    (
+        (*RANK, "nats_size", "--tie-weights"),
+        2,
+        "networks of space 'nats_size' cannot share weights; spaces that can: nasbench201",
+    ),
     (("rank", "nasbench202"), 2, "unknown space 'nasbench202' (did you mean 'nasbench201'?); known: "),
     ((*SEARCH, "--method", "evolution"), 2, "unknown searcher 'evolution' (did you mean "),
     ((*RANK, "--engine", "remote"), 2, "unknown engine 'remote'; known: local"),
@@ -413,6 +418,7 @@ def test_wrong_images(wrong: Any, words: str) -> None:
         lambda: zs.score(relu(), wrong),
         lambda: zs.overlap_kernel(relu(), wrong),
         lambda: zs.score_many(SPACE, [GOOD], wrong),
+        lambda: zs.score_many(SPACE, [GOOD], wrong, tie_weights=True),
     ):
         with pytest.raises(zs.UsageError) as found:
             call()

@@ -34,7 +34,7 @@ from zeroscore.types import Needs
 SPACE = zs.load_space("nasbench201")
 ONE = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_1x1~2|"
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-TINY = ("--batch", "8")
+TINY = ("--batch", "8", "--precision", "float32")
 MAIN = (sys.executable, "-c", "from zeroscore.cli import main; main()")
 
 # Both are conv1x1(x) + pool(x): see the edges into the last node, and what nodes 1 and 2 are.
@@ -87,6 +87,7 @@ EVERY_COMMAND = {
     "score_json": ("score", f"nasbench201:{NONE}", *TINY, "--json"),
     "rank": ("rank", "--sample", "6", *TINY, "--seed", "2", "--scorers", "naswot,params,flops,convs"),
     "rank_json": ("rank", "--sample", "2", *TINY, "--json"),
+    "rank_tied": ("rank", "--sample", "4", *TINY, "--tie-weights", "--seed", "3"),
     "rank_static": ("rank", "--sample", "3", *TINY, "--scorers", "convs", "--top", "2"),
     "rank_failed": ("rank", "--sample", "2", *TINY, "--images", "duplicates.npz"),
     "search": ("search", "--evaluations", "3", "--method", "random", *TINY, "--out", "history.parquet"),
@@ -218,7 +219,7 @@ def test_score_says_what_the_library_says() -> None:
     images = zs.load_images("noise", batch=8, seed=3)
     model = SPACE.build(SPACE.parse(TWIN), seed=3)
     for count in ("application", "reference", "live"):
-        expected = zs.score(model, images, count=count, seed=3)  # type: ignore[arg-type]
+        expected = zs.score(model, images, count=count, seed=3, precision="float32")  # type: ignore[arg-type]
         ran = zeroscore("score", f"nasbench201:{TWIN}", *TINY, "--seed", "3", "--count", count, "--json")
         assert ran.json[0]["naswot"] == expected.value
 
@@ -470,7 +471,7 @@ def test_search_by_score_alone() -> None:
     found = zeroscore("search", "--evaluations", "3", "--method", "regularized_evolution", *TINY, "--json").json
     assert (found["objective"], found["evaluations"], found["accuracies"]) == ("score", 3, {})
     images = zs.load_images("noise", batch=8)
-    assert found["value"] == zs.score_many(SPACE, [found["best"]], images).frame["naswot"][0]
+    assert found["value"] == zs.score_many(SPACE, [found["best"]], images, precision="float32").frame["naswot"][0]
 
 
 # the surroundings
@@ -553,3 +554,51 @@ def test_doctor_golden() -> None:
     text = re.sub(r"torch (is a CPU build|was built for CUDA [\d.]+)", "torch ...", text)
     text = re.sub(r"(?<=  )\d+\.\d[\w.+]*", "#", text)
     agrees("doctor", re.sub(r" {2,}", "  ", text))
+
+
+# threads
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_are_what_was_asked_for() -> None:
+    for asked in (1, 2):
+        zeroscore("rank", "--sample", "1", *TINY, "--threads", str(asked))
+        assert torch.get_num_threads() == asked
+    zeroscore("score", f"nasbench201:{NONE}", *TINY, "--threads", "1")
+    assert torch.get_num_threads() == 1
+    zeroscore("search", "--evaluations", "1", "--method", "random", *TINY, "--threads", "2")
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_make_sense() -> None:
+    assert zeroscore("rank", "--threads", "0").complaint.startswith("Invalid value for '--threads': '0' is not")
+
+
+def test_one_thread_takes_one_core() -> None:
+    """Two such processes on two cores are not in each other's way."""
+    code = (
+        "import sys, time, resource; from zeroscore.cli import app; "
+        "app(sys.argv[1:], standalone_mode=False);"
+        "before = time.perf_counter(), time.process_time();"
+        "app(sys.argv[1:], standalone_mode=False);"
+        "print('cores', (time.process_time() - before[1]) / (time.perf_counter() - before[0]))"
+    )
+    command = ("rank", "--sample", "4", "--batch", "32", "--precision", "float32", "--threads", "1")
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True, env=environment
+    )
+    assert float(ran.stdout.rpartition("cores ")[2]) < 1.15
+
+
+def test_tied_weights_are_for_spaces_that_have_them() -> None:
+    ran = zeroscore("rank", "nats_size", "--sample", "1", *TINY, "--tie-weights")
+    assert ran.code == 2
+    assert ran.complaint == "networks of space 'nats_size' cannot share weights; spaces that can: nasbench201"

@@ -1,7 +1,5 @@
 """Score, rank and search neural architectures without training them."""
 
-from importlib.metadata import version as _version
-
 from zeroscore.probe import load_images, overlap_kernel
 from zeroscore.ranking import Progress, Ranking, evaluate, load_ranking, score_many
 from zeroscore.scorers import Scorer, list_scorers, score
@@ -9,8 +7,7 @@ from zeroscore.search import Budget, SearchResult, search
 from zeroscore.spaces import Space, list_spaces, load_space
 from zeroscore.tables import Table, load_table
 from zeroscore.types import Code, Score, Status, UsageError, ZeroscoreError
-
-__version__ = _version("zeroscore")
+from zeroscore.version import __version__
 
 __all__ = [
     "Budget",
@@ -25,6 +22,7 @@ __all__ = [
     "Table",
     "UsageError",
     "ZeroscoreError",
+    "__version__",
     "evaluate",
     "list_scorers",
     "list_spaces",

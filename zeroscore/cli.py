@@ -29,6 +29,7 @@ from rich.table import Table as Grid
 
 import zeroscore as zs
 from zeroscore.doctor import examine
+from zeroscore.engines.cores import cores_given
 from zeroscore.metrics import regret
 from zeroscore.probe import Evidence
 from zeroscore.ranking import Progress as Step
@@ -100,7 +101,17 @@ Scorers = Annotated[
 Count = Annotated[
     str, typer.Option(metavar="NAME", help="ReLU applications that count: application, reference or live.")
 ]
-Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.")]
+Precision = Annotated[
+    str, typer.Option(metavar="NAME", help="float32, bfloat16, or auto: bfloat16 where the hardware has it.")
+]
+Ties = Annotated[
+    bool,
+    typer.Option("--tie-weights", help="Let all networks share one weight a place, and run many of them at once."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(parser=_whole(1), metavar="N", help="CPU threads; by default all cores that this process was given."),
+]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...; by default CUDA where there is one.")
 ]
@@ -151,6 +162,7 @@ def score(
     count: Count = "application",
     precision: Precision = "auto",
     device: Device = None,
+    threads: Threads = None,
     shape: Annotated[
         str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default what each model expects.")
     ] = None,
@@ -160,6 +172,7 @@ def score(
 
     A function of your own is called without arguments and returns a torch.nn.Module.
     """
+    _use(threads)
     chosen = tuple(SCORERS.get(name) for name in _names(scorers))
     size = None if shape is None else _shape(shape)
     where = _device(device)
@@ -200,7 +213,9 @@ def rank(
     scorers: Scorers = "naswot",
     count: Count = "application",
     precision: Precision = "auto",
+    tie_weights: Ties = False,
     device: Device = None,
+    threads: Threads = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="Where scoring runs.")] = "auto",
     top: Top = 10,
     tables: Tables = None,
@@ -226,6 +241,7 @@ def rank(
     """
     if all_ and sample is not None:
         raise UsageError(f"--all and --sample {sample}; give one of them")
+    _use(threads)
     chosen = zs.load_space(space)
     names = _names(scorers)
     as_file = out_path is not None and out_path.name.endswith(FILES)
@@ -248,6 +264,7 @@ def rank(
                 names,
                 engine=engine,
                 store=None if as_file else out_path,
+                tie_weights=tie_weights,
                 precision=precision,  # type: ignore[arg-type]
                 count=count,  # type: ignore[arg-type]
                 seed=seed,
@@ -306,7 +323,11 @@ def search(
         Path | None,
         typer.Option(parser=_path, metavar="PATH", help="Use the scores that 'rank --out PATH' kept."),
     ] = None,
+    count: Count = "application",
+    precision: Precision = "auto",
+    tie_weights: Ties = False,
     device: Device = None,
+    threads: Threads = None,
     top: Top = 5,
     out_path: Annotated[
         Path | None, typer.Option("--out", parser=_path, metavar="PATH", help="Save the history as this .parquet file.")
@@ -317,6 +338,7 @@ def search(
 
     With --table, the searcher is told 12-epoch validation accuracies and pays for them in simulated training seconds.
     """
+    _use(threads)
     chosen = zs.load_space(space)
     SEARCHERS.get(method)
     (scorer,) = _names(scorers, most=1)
@@ -331,7 +353,16 @@ def search(
         source, options = _stored(scores, scorer, chosen, method, table is None)
         basis = f"{scorer} from {scores}"
     else:
-        source = score_function(chosen, _images(images, batch, seed), scorer, seed=seed, device=device)
+        source = score_function(
+            chosen,
+            _images(images, batch, seed),
+            scorer,
+            tie_weights=tie_weights,
+            precision=precision,  # type: ignore[arg-type]
+            count=count,  # type: ignore[arg-type]
+            seed=seed,
+            device=device,
+        )
         options, basis = {}, f"{scorer} on {batch} images of {images}, seed {seed}"
     counter = itertools.count(1)
     with _progress(method if budget.evaluations is not None else f"{method} (s)") as show:
@@ -553,6 +584,11 @@ def _need_command(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+def _use(threads: int | None) -> None:
+    """Run on that many CPU threads; our own kernels follow torch."""
+    torch.set_num_threads(min(torch.get_num_threads(), cores_given()) if threads is None else threads)
+
+
 def _names(text: str, most: int | None = None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names or (most is not None and len(names) > most):
@@ -728,6 +764,8 @@ def _sentences(summary: Mapping[str, Any], names: Sequence[str]) -> Iterator[str
     drawn = f"{summary['provenance']['batch']} of {summary['images']}, seed {summary['provenance']['seed']}"
     hint = "; --images takes a folder of pictures or an .npz file" if summary["images"] == "noise" else ""
     yield f"images: {drawn}{hint}"
+    tied = ", with weights that all networks share" if summary["provenance"].get("tie_weights") else ""
+    yield f"precision: {summary['provenance']['precision']}{tied}"
     if summary["reasons"]:
         failed = ", ".join(f"{name} {count:,}" for name, count in summary["failed"].items() if count)
         yield f"without a finite score, ranked last: {failed}"

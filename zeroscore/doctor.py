@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from zeroscore.tables import installed_tables, tables_dir
+from zeroscore.version import __version__, package_version
 from zeroscore_data import manifest
 
 
@@ -32,7 +32,7 @@ def examine() -> tuple[Finding, ...]:
     """Look for interpreter, packages, devices and tables; imports none of the packages and opens none of the tables."""
     return (
         Finding("python", platform.python_version()),
-        Finding("zeroscore", importlib.metadata.version("zeroscore")),
+        Finding("zeroscore", __version__),
         Finding("torch", torch.__version__, f"{torch.get_num_threads()} of {os.cpu_count()} CPU threads"),
         *_devices(),
         _package("numba", "CPU kernels", "pip install numba"),
@@ -45,15 +45,8 @@ def examine() -> tuple[Finding, ...]:
     )
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def _package(name: str, purpose: str, remedy: str) -> Finding:
-    version = _version(name)
+    version = package_version(name)
     return Finding(name, version, purpose if version else f"{purpose}: {remedy}")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import operator
 import os
 import platform
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,13 +24,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zeroscore.engines import ENGINES, Settings, Task
+from zeroscore.engines.memory import kept_pages
 from zeroscore.metrics import NegInf, measure_all
-from zeroscore.probe import check_images, images_hash
+from zeroscore.probe import check_images, images_hash, resolve_precision
 from zeroscore.scorers import SCORERS, Scorer
-from zeroscore.spaces import Space
+from zeroscore.spaces import SPACES, Space
 from zeroscore.store import Row, Store, read_store
 from zeroscore.tables import Table
 from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Score, UsageError, ZeroscoreError
+from zeroscore.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def score_many(
     *,
     engine: str = "auto",
     store: str | Path | None = None,
+    tie_weights: bool = False,
     precision: Precision = "auto",
     count: Count = "application",
     seed: int = 0,
@@ -142,7 +145,10 @@ def score_many(
         engine: "local", a plug-in's name, or "auto", which is "local".
         store: a folder to keep scores in as they come. A run that is started again, or wants more architectures or
             scorers with the same settings, scores only what is missing.
-        precision: "float32", "bfloat16" (autocast), or "auto", which is "float32".
+        tie_weights: give every place (cell, edge, operation) one weight that all architectures use, so that many run
+            at once and share what they have in common. Scores agree with those of fresh weights as well as those of two
+            seeds agree with each other.
+        precision: "float32", "bfloat16", or "auto": "bfloat16" where the device multiplies it natively.
         count: which ReLU applications count: application, reference or live.
         seed: of the networks' initialisation.
         device: where networks run; by default CUDA where there is one, else the CPU.
@@ -159,7 +165,7 @@ def score_many(
     chosen = tuple(SCORERS.get(name) for name in dict.fromkeys(_listed(scorers)))
     if not chosen:
         raise UsageError(f"no scorers; known: {', '.join(SCORERS.names())}")
-    settings = _settings(space, images, precision, count, seed, device, num_classes)
+    settings = _settings(space, images, precision, count, seed, device, num_classes, tie_weights)
     run = ENGINES.get("local" if engine == "auto" else engine)
     asked = [space.parse(arch) if isinstance(arch, str) else arch for arch in _listed(archs)]
     for arch in asked:
@@ -173,7 +179,7 @@ def score_many(
     with ExitStack() as stack:
         kept = None if store is None else stack.enter_context(Store.open(store, provenance))
         rows = {(row.arch, row.scorer): row for row in kept.rows()} if kept else {}
-        pending = _Pending(space, wanted, chosen, rows, count)
+        pending = _Pending(settings, wanted, chosen, rows)
         start = time.perf_counter()
         scored = 0
 
@@ -199,6 +205,7 @@ def score_function(
     images: Float[Tensor, "batch channels height width"],
     scorer: str = "naswot",
     *,
+    tie_weights: bool = False,
     precision: Precision = "auto",
     count: Count = "application",
     seed: int = 0,
@@ -207,19 +214,23 @@ def score_function(
 ) -> Callable[[Hashable], Score]:
     """A function from an architecture to its Score, for searchers: arguments and values as in ``score_many``.
 
-    A canonical class is scored once and its Score remembered, so ``seconds`` is what the class took, every time.
+    A canonical class is scored once and its Score remembered, so ``seconds`` is what the class took, every time. On a
+    CPU the process keeps the memory of feature maps for as long as there is the function.
     """
     chosen = SCORERS.get(scorer)
-    settings = _settings(space, images, precision, count, seed, device, num_classes)
+    settings = _settings(space, images, precision, count, seed, device, num_classes, tie_weights)
     run = ENGINES.get("local")
     known: dict[Hashable, Score] = {}
 
     def score(arch: Hashable) -> Score:
-        network = space.canonical(arch, count) if chosen.per_class else arch
+        network = _representative(settings, arch) if chosen.per_class else arch
         if network not in known:
             ((_, (known[network],)),) = run(settings, [Task(network, (chosen,))])
         return known[network]
 
+    pages = kept_pages(settings.images.device)
+    pages.__enter__()
+    weakref.finalize(score, pages.__exit__, None, None, None)
     return score
 
 
@@ -332,18 +343,17 @@ class _Pending:
 
     def __init__(
         self,
-        space: Space[Any],
+        settings: Settings,
         wanted: Sequence[Hashable],
         scorers: Sequence[Scorer],
         rows: dict[tuple[str, str], Row],
-        count: Count,
     ) -> None:
         self.rows = rows
         known = {(row.canonical, row.scorer): row for row in rows.values()}
         members: dict[tuple[Hashable, Scorer], list[str]] = defaultdict(list)
         self.from_twins: list[Row] = []
         for arch in wanted:
-            text, representative = str(arch), space.canonical(arch, count)
+            text, representative = str(arch), _representative(settings, arch)
             for scorer in scorers:
                 network = representative if scorer.per_class else arch
                 if (text, scorer.name) in rows:
@@ -378,6 +388,12 @@ class _Pending:
 
     def _keep(self, new: Iterable[Row]) -> None:
         self.rows.update({(row.arch, row.scorer): row for row in new})
+
+
+def _representative(settings: Settings, arch: Hashable) -> Hashable:
+    ties = {"tie_weights": True} if settings.tie_weights else {}
+    representative: Hashable = settings.space.canonical(arch, settings.count, **ties)
+    return representative
 
 
 def _row(arch: str, canonical: str, score: Score) -> Row:
@@ -419,7 +435,7 @@ def _comparable(values: pd.Series[float], scorer: Scorer) -> np.ndarray[Any, np.
 def _provenance(settings: Settings) -> dict[str, Any]:
     device = settings.images.device
     return {
-        "zeroscore": importlib.metadata.version("zeroscore"),
+        "zeroscore": __version__,
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}",
         "space": settings.space.name,
@@ -429,6 +445,7 @@ def _provenance(settings: Settings) -> dict[str, Any]:
         "precision": settings.precision,
         "seed": settings.seed,
         "num_classes": settings.num_classes,
+        **({"tie_weights": True} if settings.tie_weights else {}),
     }
 
 
@@ -440,9 +457,13 @@ def _settings(
     seed: int,
     device: torch.device | str | None,
     num_classes: int,
+    tie_weights: bool,
 ) -> Settings:
     _one_of("count", count, COUNTS)
     _one_of("precision", precision, PRECISIONS)
+    if tie_weights and not getattr(space, "ties_weights", False):
+        tying = [name for name in SPACES.names() if getattr(SPACES.get(name), "ties_weights", False)]
+        raise UsageError(f"networks of space {space.name!r} cannot share weights; spaces that can: {', '.join(tying)}")
     check_images(images)
     seed, num_classes = _whole("seed", seed, -(2**63)), _whole("num_classes", num_classes, 1)
     try:
@@ -452,7 +473,7 @@ def _settings(
         raise UsageError(f"cannot use device {str(device)!r}: {str(error).splitlines()[0]}") from error
     if where.type == "meta":
         raise UsageError("cannot use device 'meta': it holds no values")
-    return Settings(space, there, count, seed, "float32" if precision == "auto" else precision, num_classes)
+    return Settings(space, there, count, seed, resolve_precision(precision, where), num_classes, bool(tie_weights))
 
 
 def _listed(names: Iterable[Any]) -> Iterable[Any]:

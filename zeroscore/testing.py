@@ -12,11 +12,12 @@ Each test is plain assertions with messages; pytest is not imported.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import random
 import zlib
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,12 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import zeroscore_kernels as kernels
 from zeroscore.probe import Evidence, load_images
-from zeroscore.scorers import Scorer, score_evidence
+from zeroscore.scorers import MODEL_ERRORS, Scorer, score_evidence
 from zeroscore.search import Algorithm, ExhaustedError
 from zeroscore.spaces import Space, load_space
+from zeroscore.spaces.batched import BatchedSpace, Codes
 from zeroscore.tables import Metric, Table
-from zeroscore.types import COUNTS, Needs, Score, UsageError, ZeroscoreError
+from zeroscore.types import COUNTS, Count, Needs, Score, UsageError, ZeroscoreError
 
 
 def _worth(arch: object) -> float:
@@ -127,6 +130,9 @@ class ScorerContract:
 
 class SpaceContract:
     """What every search space has to hold. Override ``make``, and the attributes where they do not fit.
+
+    A space that is a BatchedSpace (it has ``codes``, ``takes``, ``widest`` and ``ties_weights``) has to hold more: what
+    it gives without building networks is what the networks would have given. For any other these tests do nothing.
 
     Attributes:
         image_shape: what the space's networks take.
@@ -240,9 +246,148 @@ class SpaceContract:
             different = any(not _same(weights[name], other[name]) for name in weights)
             assert different, f"two seeds gave one network of {arch}"
 
+    def test_is_a_batched_space_or_none(self) -> None:
+        """A space with ``codes`` has what goes with them."""
+        space = self.make()
+        if not (hasattr(space, "codes") or getattr(space, "ties_weights", False)):
+            return
+        assert isinstance(space, BatchedSpace), (
+            f"{type(space).__name__} has codes, or ties weights, but not all of codes, takes, widest and ties_weights"
+        )
+        assert isinstance(space.ties_weights, bool), f"ties_weights is {space.ties_weights!r}"
+
+    def test_codes(self) -> None:
+        """``codes`` of one architecture are those of the network that ``build`` gives, for every count and seed."""
+        batched = self._batched()
+        if batched is None:
+            return
+        images = self._images()
+        for seed, count in enumerate(COUNTS, start=1):
+            for arch in self._archs(samples=2):
+                with _global_generators_untouched():
+                    codes = batched.codes([arch], images, count=count, seed=seed)
+                self._check_codes(codes, [arch], images, count, seed)
+
+    def test_codes_of_several_networks(self) -> None:
+        """With tied weights several networks at once have the codes that each has alone; otherwise they are refused."""
+        batched = self._batched()
+        if batched is None:
+            return
+        images, archs = self._images(), self._archs(samples=3)
+        if not batched.ties_weights:
+            _refuses(UsageError, batched.codes, archs[:1], images, tie_weights=True)
+            _refuses(UsageError, batched.codes, archs, images)
+            return
+        archs.append(archs[0])
+        for seed, count in enumerate(COUNTS, start=1):
+            with _global_generators_untouched():
+                codes = batched.codes(archs, images, count=count, seed=seed, tie_weights=True)
+            self._check_codes(codes, archs, images, count, seed, tie_weights=True)
+            alone = batched.codes(archs[1:2], images, count=count, seed=seed, tie_weights=True)
+            together, single = _overlaps(codes)[1], _overlaps(alone)[0]
+            assert torch.equal(together, single), f"{archs[1]} has other codes alone than among others, count={count}"
+        _refuses(UsageError, batched.codes, archs, images)
+
+    def test_codes_are_refused(self) -> None:
+        """``codes`` refuse what is no architecture of the space."""
+        batched = self._batched()
+        if batched is not None:
+            _refuses(UsageError, batched.codes, [object()], self._images())
+
+    def test_takes(self) -> None:
+        """``takes`` says yes to the usual images, and no to those that ``codes`` cannot run; these are refused."""
+        batched = self._batched()
+        if batched is None:
+            return
+        usual, arch = self._images(), self._archs(samples=1)[0]
+        takes = batched.takes(usual)
+        assert takes is True, f"takes() says {takes!r} to images of shape {list(usual.shape)}, the space's own"
+        narrow = (usual[..., 1:], usual[..., 2:], usual[:, :, 1:], usual[..., :1, :1])
+        odd = (usual.flatten(2), usual[..., None], usual[:, :1], *narrow)
+        for images in odd:
+            takes, shape = batched.takes(images), list(images.shape)
+            assert isinstance(takes, bool), f"takes() says {takes!r} to images of shape {shape}"
+            if not takes:
+                _refuses(UsageError, batched.codes, [arch], images)
+                continue
+            try:
+                self._check_codes(batched.codes([arch], images), [arch], images, "application", 0)
+            except MODEL_ERRORS as error:
+                if isinstance(error, AssertionError):
+                    raise
+                raise AssertionError(f"takes() says yes to images of shape {shape}, but they cannot be run") from error
+
+    def test_widest(self) -> None:
+        """``widest`` is the number of elements in the network's largest feature map."""
+        batched = self._batched()
+        if batched is None:
+            return
+        space, images, numbers = self.make(), self._images(), [0]
+
+        def look(module: nn.Module, inputs: object, output: object) -> None:
+            numbers.append(output.numel() if isinstance(output, Tensor) else 0)
+
+        for arch in self._archs():
+            del numbers[1:]
+            model = space.build(arch)
+            for module in model.modules():
+                module.register_forward_hook(look)
+            with torch.no_grad():
+                model(images)
+            widest = batched.widest(arch, images)
+            assert widest == max(numbers), f"widest({arch}) is {widest}, its largest feature map has {max(numbers)}"
+
+    def test_canonical_with_tied_weights(self) -> None:
+        """Where weights are tied, the representative is in the space and its own, and its networks have the same K."""
+        batched = self._batched()
+        if batched is None or not batched.ties_weights:
+            return
+        space, images, archs = self.make(), self._images(), self._archs()
+        options = inspect.signature(space.canonical).parameters
+        assert "tie_weights" in options, "ties_weights is true, but canonical() takes no tie_weights"
+        for count in COUNTS:
+            mates = [space.canonical(arch, count, tie_weights=True) for arch in archs]
+            for arch, mate in zip(archs, mates, strict=True):
+                assert mate in space, f"canonical({arch}, tie_weights=True) is {mate}, outside the space"
+                again = space.canonical(mate, count, tie_weights=True)
+                assert again == mate, f"canonical({arch}, tie_weights=True) has another representative"
+            overlaps = _overlaps(batched.codes([*archs, *mates], images, count=count, tie_weights=True))
+            for arch, mate, own, its in zip(archs, mates, overlaps, overlaps[len(archs) :], strict=False):
+                # Sums in another order are rounded in another way, which turns a sign over once in a great while.
+                apart, units = int((own - its).abs().max()), int(own[0, 0])
+                assert int(its[0, 0]) == units, f"{arch} has {units} units, its representative {int(its[0, 0])}"
+                assert apart <= units // 1000, f"{arch} and its representative {mate} have other codes, count={count}"
+
     def _archs(self, samples: int | None = None) -> list[Any]:
         rng = np.random.default_rng(0)
         return [self.make().sample(rng) for _ in range(samples or self.samples)]
+
+    def _images(self) -> Tensor:
+        images = load_images("noise", batch=4, shape=self.image_shape, seed=1)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _batched(self) -> BatchedSpace[Any] | None:
+        """The space where it gives codes without building networks."""
+        space = self.make()
+        return space if isinstance(space, BatchedSpace) else None
+
+    def _check_codes(
+        self, codes: Codes, archs: Sequence[Any], images: Tensor, count: Count, seed: int, **ties: bool
+    ) -> None:
+        """Hold ``codes`` against the plain networks of ``archs``."""
+        space: Any = self.make()
+        asked = ", ".join(f"{name}={value!r}" for name, value in {"count": count, "seed": seed, **ties}.items())
+        overlaps = _overlaps(codes)
+        assert len(overlaps) == len(archs), f"codes of {len(archs)} architectures are those of {len(overlaps)}"
+        for i, arch in enumerate(archs):
+            model = space.build(arch, seed=seed, **ties).to(memory_format=torch.channels_last)
+            network = Evidence(model, images, count, seed)
+            same = torch.equal(overlaps[i].cpu(), network.kernel)
+            assert same, f"codes({arch}, {asked}) are not those of the network that build() gives"
+            found = (codes.total_units[i], codes.applications[i])
+            expected = (network.units, network.applications)
+            assert found == expected, f"codes({arch}, {asked}) tell of {found} units and applications, not {expected}"
+            assert bool(codes.finite[i]), f"codes({arch}, {asked}) are said not to be finite"
 
 
 class TableContract:
@@ -415,9 +560,14 @@ def _global_generators_untouched() -> Iterator[None]:
         assert was == now, f"the global generator of {name} was used; use the seed or generator that is given"
 
 
-def _refuses(kind: type[ZeroscoreError], function: Callable[..., object], *args: object) -> None:
+def _overlaps(codes: Codes) -> Tensor:
+    """K_H of each network, int64 ``[networks, batch, batch]``."""
+    return kernels.hamming_overlap(codes.words, codes.units, codes.multiplicity)
+
+
+def _refuses(kind: type[ZeroscoreError], function: Callable[..., object], *args: object, **options: object) -> None:
     try:
-        answer = function(*args)
+        answer = function(*args, **options)
     except kind as refusal:
         told = str(refusal)
     else:

@@ -75,6 +75,13 @@ class UnscorableError(ZeroscoreError):
         self.value = value
 
 
+MODEL_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
+    *(MemoryError, NameError, ImportError, OSError),
+)
+"""What building a network, or a forward pass on an input it was not made for, may raise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a scorer reads, so that one pass can record just that."""

@@ -1,16 +1,9 @@
-"""CPU backend: numba kernels over rows, spread over as many threads as torch uses.
-
-The threads are our own: numba's work-queue layer aborts the process when two threads call it at once, and its OpenMP
-layer does not survive a fork. The kernels release the GIL, so plain Python threads run them side by side.
-"""
+"""CPU backend: numba kernels that release the GIL, spread over as many threads as torch uses."""
 
 from __future__ import annotations
 
-import functools
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,10 +17,11 @@ from torch import Tensor
 
 from zeroscore_kernels.reference import WORD_BITS, segment_widths, unit_rows
 from zeroscore_kernels.signs import as_integers
+from zeroscore_kernels.threads import share
 
-# One thread does a piece in about .15 ms, twice what waking another costs.
-_PIECE_UNITS = 1 << 21
-_PIECE_WORD_PAIRS = 1 << 22
+# One thread does a piece in about .04 ms, twice what calling another costs.
+_PIECE_UNITS = 1 << 19
+_PIECE_WORD_PAIRS = 1 << 20
 
 
 def pack_signs(x: Shaped[Tensor, "batch ..."]) -> Int32[Tensor, "batch words"]:
@@ -36,7 +30,7 @@ def pack_signs(x: Shaped[Tensor, "batch ..."]) -> Int32[Tensor, "batch words"]:
     batch, units = rows.shape
     words = torch.empty(batch, -(-units // WORD_BITS), dtype=torch.int32)
     bits, _, infinity = _as_array(rows)
-    _share(_pack_rows, rows.numel() // _PIECE_UNITS, bits, infinity, words.numpy())
+    share(_pack_rows, rows.numel() // _PIECE_UNITS, bits, infinity, words.numpy())
     return words
 
 
@@ -53,7 +47,7 @@ def relu_pack(
     words = torch.empty(batch, -(-units // WORD_BITS), dtype=torch.int32)
     bits, zero, infinity = _as_array(rows)
     out, _, _ = _as_array(unit_rows(y))
-    _share(_relu_pack_rows, rows.numel() // _PIECE_UNITS, bits, out, zero, infinity, words.numpy())
+    share(_relu_pack_rows, rows.numel() // _PIECE_UNITS, bits, out, zero, infinity, words.numpy())
     return y, words
 
 
@@ -69,7 +63,7 @@ def hamming_overlap(
     if out is None:
         out = torch.zeros(*words.shape[:-1], batch, dtype=torch.int64)
     total = out.contiguous()
-    _share(
+    share(
         _overlap_rows,
         words.numel() * batch // (2 * _PIECE_WORD_PAIRS),
         words.contiguous().view(cells, batch, width).numpy(),
@@ -91,14 +85,14 @@ def batch_norm_affine(
     channels = x.shape[1]
     bits, _, _ = _as_array(_in_memory(x).view(rows, -1, channels))
     count, shares = bits.shape[1], torch.get_num_threads()
-    pieces = min(rows * shares, x.numel() * 4 // _PIECE_UNITS)
+    pieces = min(rows * shares, x.numel() // _PIECE_UNITS)
 
     def totals(mean: np.ndarray[Any, Any], squared: bool) -> np.ndarray[Any, Any]:
         sums = np.zeros((rows, shares, channels), dtype=np.float32)
-        _share(_channel_sums, pieces, bits, mean, squared, sums)
+        share(_channel_sums, pieces, bits, mean, squared, sums)
         total = np.zeros((rows, channels))
-        for share in range(shares):  # in order: a sum of floats depends on it
-            total += sums[:, share]
+        for part in range(shares):  # in order: a sum of floats depends on it
+            total += sums[:, part]
         return total
 
     with np.errstate(invalid="ignore"):  # maps that are not finite have no normalisation
@@ -141,9 +135,9 @@ def sum_terms(
     values, relus = maps(value), maps(relu)
     packed = torch.empty(images if words else 0, -(-units // WORD_BITS), dtype=torch.int32)
     bits, zero, infinity = _as_array(values)
-    _share(
+    share(
         _sum_images,
-        8 * images * units // _PIECE_UNITS,
+        2 * images * units // _PIECE_UNITS,
         terms,
         lengths,
         np.array([batch, channels, height, width]),
@@ -169,32 +163,6 @@ def _as_array(rows: Tensor) -> tuple[np.ndarray[Any, Any], np.signedinteger[Any]
     bits, zero, infinity = as_integers(rows)
     array = bits.numpy()
     return array, array.dtype.type(zero), array.dtype.type(infinity)
-
-
-def _share(kernel: Callable[..., None], pieces: int, *args: object) -> None:
-    """Call ``kernel(*args, piece, pieces)`` for every piece, from as many threads as torch uses.
-
-    Threads take pieces as they become free, and nobody waits for one that has not started: torch's own threads spin for
-    a while after each of its ops and may hold the other cores.
-    """
-    threads = torch.get_num_threads()
-    pieces = max(1, min(pieces, 4 * threads))
-    untaken = iter(range(pieces))  # shared: the interpreter hands each piece out once
-
-    def work() -> None:
-        for piece in untaken:
-            kernel(*args, piece, pieces)
-
-    others = [_pool(os.getpid()).submit(work) for _ in range(1, min(threads, pieces))]
-    work()
-    for other in others:
-        if not other.cancel():
-            other.result()
-
-
-@functools.cache
-def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child has none of its parent's threads: one pool a process
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"zeroscore-kernels-{pid}")
 
 
 def _jit(function: Callable[..., Any]) -> Callable[..., Any]:

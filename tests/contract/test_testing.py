@@ -18,7 +18,9 @@ from torch import nn
 from zeroscore.probe import Evidence
 from zeroscore.scorers import SCORERS
 from zeroscore.search import SEARCHERS, Algorithm, ExhaustedError
+from zeroscore.spaces.batched import Codes
 from zeroscore.spaces.nasbench201 import Cell, NASBench201
+from zeroscore.spaces.nats_size import NATSSize
 from zeroscore.tables import FrameTable, Metric
 from zeroscore.testing import ScorerContract, SearcherContract, SpaceContract, TableContract
 from zeroscore.types import Code, Status, UnscorableError, UsageError, ZeroscoreError
@@ -163,6 +165,148 @@ def test_broken_spaces_are_noticed(changes, test, message):
 
 def test_what_is_no_space_is_noticed():
     notices(SpaceContract, object(), "test_is_a_space", "object lacks a method of zeroscore.Space")
+
+
+def told(**changes: Any) -> Callable[..., Codes]:
+    """``codes`` that are asked other questions than they are told."""
+
+    def codes(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+        return NASBench201.codes(self, archs, images, **{**options, **changes})
+
+    return codes
+
+
+def tell(change: Callable[[Codes], Codes]) -> Callable[..., Codes]:
+    """``codes`` that tell something else than they found."""
+
+    def codes(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+        return change(NASBench201.codes(self, archs, images, **options))
+
+    return codes
+
+
+def mistaken(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+    return NASBench201.codes(self, [archs[0]] * len(archs), images, **options)
+
+
+def gregarious(self: NASBench201, archs: Any, images: torch.Tensor, *, seed: int = 0, **options: Any) -> Codes:
+    """What builds for the tests is as gregarious: ``sociable``."""
+    return NASBench201.codes(self, archs, images, seed=seed + len(archs), **options)
+
+
+def sociable(self: NASBench201, arch: Cell, *args: Any, seed: int = 0, **options: Any) -> nn.Module:
+    return NASBench201.build(self, arch, *args, seed=seed + 4, **options)
+
+
+def hospitable(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+    own = [arch if arch in self else FIRST for arch in archs]
+    return NASBench201.codes(self, own, images, **options)
+
+
+def untied(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+    tied = len(archs) > 1 or options.pop("tie_weights", False)
+    return NASBench201.codes(self, archs, images, **{**options, "tie_weights": tied})
+
+
+def random_codes(self: NASBench201, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+    torch.rand(1)
+    return NASBench201.codes(self, archs, images, **options)
+
+
+def fresh_class(self: NASBench201, arch: Cell, count: Any = "application", *, tie_weights: bool = False) -> Cell:
+    return NASBench201.canonical(self, arch, count)
+
+
+def tied_to(function: Callable[[NASBench201, Cell], Cell]) -> Callable[..., Cell]:
+    return lambda self, arch, count="application", *, tie_weights=False: function(self, arch)
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        ({"ties_weights": None}, "is_a_batched_space_or_none", "ties_weights is None"),
+        ({"codes": told(seed=0)}, "codes", "count='application', seed=1.* are not those of the network"),
+        ({"codes": told(count="application")}, "codes", "count='reference', seed=2.* are not those of the network"),
+        ({"codes": told(bfloat16=True)}, "codes", "are not those of the network"),
+        ({"codes": tell(lambda c: replace(c, multiplicity=c.multiplicity + 1))}, "codes", "are not those of"),
+        ({"codes": tell(lambda c: replace(c, words=c.words.flip(1)))}, "codes", "are not those of"),
+        (
+            {"codes": tell(lambda c: replace(c, total_units=tuple(n + 1 for n in c.total_units)))},
+            "codes",
+            r"tell of \(\d+, \d+\) units and applications, not \(",
+        ),
+        (
+            {"codes": tell(lambda c: replace(c, applications=c.applications[:1] * 9))},
+            "codes_of_several_networks",
+            "tell",
+        ),
+        ({"codes": tell(lambda c: replace(c, finite=~c.finite))}, "codes", "said not to be finite"),
+        ({"codes": random_codes}, "codes", "generator of torch was used"),
+        (
+            {"codes": lambda self, archs, images, **o: NASBench201.codes(self, archs * 2, images, tie_weights=True)},
+            "codes",
+            "of 1 architectures are those of 2",
+        ),
+        ({"codes": mistaken}, "codes_of_several_networks", "tie_weights=True.* are not those of the network"),
+        ({"codes": told(seed=0)}, "codes_of_several_networks", "seed=1, tie_weights=True.* are not those"),
+        ({"codes": gregarious, "build": sociable}, "codes_of_several_networks", "other codes alone than among others"),
+        ({"codes": untied}, "codes_of_several_networks", "was not refused with UsageError"),
+        ({"codes": random_codes}, "codes_of_several_networks", "generator of torch was used"),
+        ({"codes": hospitable}, "codes_are_refused", "was not refused with UsageError"),
+        ({"takes": lambda self, images: True}, "takes", "says yes to images of shape .*, but they cannot be run"),
+        (
+            {"takes": lambda self, images: False},
+            "takes",
+            r"says False to images of shape \[4, 3, 16, 16\], the space's",
+        ),
+        (
+            {"takes": lambda self, images: NASBench201.takes(self, images) or None},
+            "takes",
+            r"says None to images of shape \[4, 3, 256\]",
+        ),
+        (
+            {"takes": lambda self, images: images.shape[2:] == (16, 16), "codes": tell(lambda c: c)},
+            "takes",
+            r"says yes to images of shape \[4, 1, 16, 16\]",
+        ),
+        ({"widest": lambda self, arch, images: 4 * 16 * 16}, "widest", "is 1024, its largest feature map has 16384"),
+        ({"widest": lambda self, arch, images: 10**9}, "widest", "is 1000000000, its largest"),
+        ({"canonical": lambda self, arch, count="": arch}, "canonical_with_tied_weights", "takes no tie_weights"),
+        ({"canonical": tied_to(lambda self, arch: OUTSIDE)}, "canonical_with_tied_weights", "outside the space"),
+        (
+            {"canonical": tied_to(lambda self, arch: self.neighbours(arch)[0])},
+            "canonical_with_tied_weights",
+            "another representative",
+        ),
+        ({"canonical": tied_to(lambda self, arch: FIRST)}, "canonical_with_tied_weights", r"units, its repr\S+ \d+"),
+        ({"canonical": fresh_class}, "canonical_with_tied_weights", "and its representative .* have other codes"),
+    ],
+)
+def test_broken_batched_spaces_are_noticed(changes, test, message):
+    broken = type("Broken", (NASBench201,), changes)()
+    notices(SpaceContract, broken, f"test_{test}", message, image_shape=(3, 16, 16))
+
+
+def test_a_space_that_cannot_tie_and_does_is_noticed():
+    def codes(self: NATSSize, archs: Any, images: torch.Tensor, **options: Any) -> Codes:
+        return NATSSize.codes(self, archs[:1], images, **{**options, "tie_weights": False})
+
+    broken = type("Broken", (NATSSize,), {"codes": codes})()
+    notices(SpaceContract, broken, "test_codes_of_several_networks", "was not refused", image_shape=(3, 16, 16))
+
+
+@pytest.mark.parametrize("half", [{"codes": NASBench201.codes}, {"ties_weights": True}])
+def test_half_of_a_batched_space_is_noticed(half):
+    made = type("Half", (), {**half, "takes": lambda self, images: True})()
+    notices(SpaceContract, made, "test_is_a_batched_space_or_none", "Half has codes, or ties weights, but not all of")
+
+
+def test_a_space_without_codes_has_no_more_to_hold():
+    plain = type("Subject", (SpaceContract,), {"make": staticmethod(object)})()
+    for name in ("codes", "codes_of_several_networks", "takes", "widest", "canonical_with_tied_weights"):
+        getattr(plain, f"test_{name}")()
+    plain.test_is_a_batched_space_or_none()
+    plain.test_codes_are_refused()
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -221,45 +220,6 @@ def test_affines_do_not_depend_on_who_adds_up_which_share(
         shared = cpu.batch_norm_affine(x, 3, 1e-5)
     for one, other in zip(alone, shared, strict=True):
         assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize(("threads", "pieces"), [(1, 0), (1, 5), (3, 2), (3, 50)])
-def test_every_piece_is_done_once(threads: int, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    seen: list[tuple[int, int]] = []
-    cpu._share(lambda piece, of: seen.append((piece, of)), pieces)
-    (made,) = {of for _, of in seen}
-    assert sorted(piece for piece, _ in seen) == list(range(made))
-    assert made <= max(1, pieces)
-
-
-@pytest.mark.parametrize(("threads", "pieces", "at_once"), [(1, 9, 1), (2, 9, 2), (2, 2, 2)])
-def test_as_many_threads_work_as_torch_uses(
-    threads: int, pieces: int, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    meeting = threading.Barrier(at_once, timeout=20)  # breaks unless that many threads wait at it together
-    workers: set[int] = set()
-
-    def kernel(piece: int, _: int) -> None:
-        workers.add(threading.get_ident())
-        if piece < at_once:
-            meeting.wait()
-
-    cpu._share(kernel, pieces)
-    assert len(workers) == at_once
-
-
-def test_nobody_waits_for_a_thread_that_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = threading.Event()
-    with ThreadPoolExecutor(1) as busy:
-        busy.submit(release.wait)
-        monkeypatch.setattr(cpu, "_pool", lambda _: busy)
-        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-        seen: list[int] = []
-        cpu._share(lambda piece, _: seen.append(piece), 4)
-        release.set()
-    assert seen == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("two_threads")

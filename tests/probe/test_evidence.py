@@ -103,6 +103,65 @@ def test_one_pass_serves_every_reader():
     assert evidence.capture.output is None  # nothing of the network is kept alive
 
 
+def test_logdet_and_applications():
+    evidence = Evidence(built(ResNet), noise())
+    expected = np.linalg.slogdet(relu_overlap(built(ResNet), noise()).astype(np.float64))[1]
+    assert evidence.logdet == pytest.approx(expected, rel=1e-12)
+    assert isinstance(evidence.logdet, float)
+    assert evidence.applications == 3
+    assert Evidence(built(ResNet), noise()[[0, 1, 0]]).logdet == -np.inf
+
+
+class Builder:
+    """Builds a network, and remembers how often it was asked to."""
+
+    def __init__(self, made: nn.Module | None = None) -> None:
+        self.made, self.asked = made, 0
+
+    def __call__(self) -> nn.Module:
+        self.asked += 1
+        if self.made is None:
+            raise RuntimeError("cannot be built")
+        return self.made
+
+
+def test_a_deferred_network_is_built_when_something_unknown_is_read():
+    build = Builder(built(ResNet))
+    known = {"kernel": torch.eye(6, dtype=torch.int64), "logdet": 7.0, "units": 11, "applications": 5}
+    evidence = Evidence.deferred(build, noise(), "application", 0, "float32", known)
+    assert evidence.kernel is known["kernel"]
+    assert (evidence.logdet, evidence.units, evidence.applications) == (7.0, 11, 5)
+    assert (evidence.count, evidence.precision, evidence.device) == ("application", "float32", torch.device("cpu"))
+    assert torch.equal(evidence.images, noise())
+    assert build.asked == 0
+    plain = Evidence(built(ResNet), noise())
+    for _ in range(2):
+        assert (evidence.params, evidence.convs, evidence.flops) == (plain.params, plain.convs, plain.flops)
+        assert [codes.units for codes in evidence.capture.codes] == [8 * 8 * 8] * 3
+    assert build.asked == 1
+    assert evidence.units == 11
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_deferred_network_of_which_nothing_is_known_is_as_any_other(count, precision):
+    build = Builder(built(ResNet))
+    evidence = Evidence.deferred(build, noise(), count, 3, precision, {})
+    plain = Evidence(built(ResNet), noise(), count, 3, precision)
+    assert torch.equal(evidence.kernel, plain.kernel)
+    assert (evidence.logdet, evidence.units, evidence.applications) == (plain.logdet, plain.units, plain.applications)
+    assert evidence.precision == precision
+    assert build.asked == 1
+
+
+def test_a_deferred_network_that_cannot_be_built():
+    evidence = Evidence.deferred(Builder(), noise(), "application", 0, "float32", {"kernel": torch.eye(6)})
+    assert evidence.kernel.shape == (6, 6)
+    for attribute in ("capture", "params", "flops", "units"):
+        with pytest.raises(RuntimeError, match="cannot be built"):
+            getattr(evidence, attribute)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("count", ["application", "live"])
 @pytest.mark.parametrize("wrap", [lambda out: out, lambda out: (out, None), lambda out: {"logits": out}])

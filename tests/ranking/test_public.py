@@ -132,6 +132,8 @@ def test_scores_as_documented() -> None:
     assert score.value == float(score)
     assert score.seconds > 0
     assert (score.scorer, score.details["count"]) == ("naswot", "application")
+    assert score.details["precision"] in ("bfloat16", "float32")
+    score = zs.score(model, images, scorer="naswot", precision="float32")
     kernel = zs.overlap_kernel(model, images, count="application")
     assert (kernel.dtype, tuple(kernel.shape)) == (torch.int64, (5, 5))
     assert score.value == pytest.approx(float(np.linalg.slogdet(kernel.numpy().astype(np.float64))[1]), rel=1e-12)
@@ -143,7 +145,14 @@ def test_a_ranking_as_documented(tmp_path: Path) -> None:
     archs = [space.sample(rng) for _ in range(3)]
     images = zs.load_images("noise", batch=4, shape=(3, 8, 8), seed=0)
     ranking = zs.score_many(
-        space, archs, images, scorers=("naswot", "params"), engine="auto", store=None, precision="auto"
+        space,
+        archs,
+        images,
+        scorers=("naswot", "params"),
+        engine="auto",
+        store=None,
+        tie_weights=False,
+        precision="auto",
     )
     assert isinstance(ranking, zs.Ranking)
     frame = ranking.to_pandas()

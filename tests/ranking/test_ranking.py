@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import zeroscore as zs
+from zeroscore.engines import ENGINES, Settings, Task
+from zeroscore.engines.local import local
 from zeroscore.probe import Evidence
 from zeroscore.ranking import Progress, Ranking, evaluate, load_ranking, score_function, score_many
 from zeroscore.scorers import SCORERS, Scorer
 from zeroscore.store import read_store, write_frame
 from zeroscore.tables import load_table
-from zeroscore.types import Code, Needs, Status, UnscorableError, UsageError, ZeroscoreError
+from zeroscore.types import Code, Needs, Score, Status, UnscorableError, UsageError, ZeroscoreError
 
 from .toys import (
     CHAIN,
@@ -32,23 +35,22 @@ from .toys import (
     IMAGES,
     NONE,
     POOL,
+    POOL_OF_CELLS,
     SPACE,
     TWIN,
     TWIN_MIRRORED,
     Watched,
+    WatchedCodes,
+    alone,
+    representative,
 )
 
-POOL_OF_CELLS = [CHAIN, TWIN, POOL, TWIN_MIRRORED, DEAD_END_3X3, DEAD_END_1X1]
 
-
-def alone(cell: str, scorer: str, *, count: Any = "application", seed: int = 0, images: torch.Tensor = IMAGES) -> float:
-    """The score of one cell's own network, without score_many."""
-    network = SPACE.build(SPACE.parse(cell), seed=seed).to(memory_format=torch.channels_last)
-    return zs.score(network, images.to(memory_format=torch.channels_last), scorer, count=count, seed=seed).value
-
-
-def representative(cell: str, count: Any = "application") -> str:
-    return str(SPACE.canonical(SPACE.parse(cell), count))
+def processor(monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool) -> str:
+    """Pretend that this processor multiplies bfloat16, or does not; the precision that "auto" then is."""
+    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, question, lambda: has_bfloat16, raising=False)
+    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def add_scorer(monkeypatch: pytest.MonkeyPatch, name: str, function: Any, **options: Any) -> None:
@@ -70,10 +72,12 @@ def ranking_of(**columns: list[float]) -> Ranking:
 # --- what is scored
 
 
+@pytest.mark.parametrize("space", [Watched(), WatchedCodes(), SPACE], ids=["networks", "codes", "as it is"])
 @pytest.mark.parametrize("count", ["application", "reference", "live"])
-def test_a_score_is_that_of_the_representative_built_alone(count: Any) -> None:
+def test_a_score_is_that_of_the_representative_built_alone(count: Any, space: Any) -> None:
     images = zs.load_images("noise", batch=6, shape=(3, 16, 16), seed=5)
-    ranking = score_many(SPACE, [CHAIN, TWIN], images, ("naswot", "params", "convs"), count=count, seed=3)
+    scorers = ("naswot", "params", "convs")
+    ranking = score_many(space, [CHAIN, TWIN], images, scorers, count=count, seed=3, precision="float32")
     for cell, row in zip([CHAIN, TWIN], ranking.to_pandas().to_dict("records"), strict=True):
         assert row["arch"] == cell
         assert row["canonical"] == representative(cell, count)
@@ -93,13 +97,26 @@ def test_the_layout_of_the_images_does_not_matter() -> None:
 
 def test_a_class_is_built_once_and_answers_for_all_its_members() -> None:
     space = Watched()
-    ranking = score_many(space, [TWIN, CHAIN, TWIN_MIRRORED], IMAGES)
+    ranking = score_many(space, [TWIN, CHAIN, TWIN_MIRRORED], IMAGES, precision="float32")
     assert space.built == [representative(TWIN), representative(CHAIN)]
     first, _, last = ranking.frame.to_dict("records")
     assert first["naswot"] == last["naswot"] == alone(TWIN_MIRRORED, "naswot")
     assert first["canonical"] == last["canonical"] == TWIN_MIRRORED
     assert first["seconds"] == last["seconds"]
     assert ranking.classes == 2
+
+
+def test_a_class_whose_codes_are_to_be_had_is_not_built() -> None:
+    space, plain = WatchedCodes(), Watched()
+    asked = [TWIN, CHAIN, TWIN_MIRRORED]
+    ranking = score_many(space, asked, IMAGES, precision="float32")
+    assert space.asked == [[representative(TWIN)], [representative(CHAIN)]]
+    assert space.built == []
+    usual = score_many(plain, asked, IMAGES, precision="float32")
+    assert plain.built == [representative(TWIN), representative(CHAIN)]
+    pd.testing.assert_frame_equal(
+        ranking.frame.drop(columns="seconds"), usual.frame.drop(columns="seconds"), check_exact=True
+    )
 
 
 def test_static_scorers_read_every_architecture_itself() -> None:
@@ -110,12 +127,22 @@ def test_static_scorers_read_every_architecture_itself() -> None:
     assert frame["params"].nunique() == 2
     built = Counter(space.built)
     assert built == Counter({representative(DEAD_END_3X3), DEAD_END_3X3, DEAD_END_1X1})
+    coded = WatchedCodes()
+    again = score_many(coded, [DEAD_END_3X3, DEAD_END_1X1], IMAGES, ("naswot", "params"), precision="float32").frame
+    assert again["naswot"].tolist() == [alone(representative(DEAD_END_3X3), "naswot")] * 2
+    assert again["params"].tolist() == frame["params"].tolist()
+    assert coded.asked == [[representative(DEAD_END_3X3)]]
+    assert Counter(coded.built) == Counter({DEAD_END_3X3, DEAD_END_1X1})
 
 
 def test_a_network_is_built_once_for_all_its_scorers() -> None:
     space = Watched()
     score_many(space, [TWIN_MIRRORED, CHAIN], IMAGES, ("params", "naswot", "convs"))
     assert Counter(space.built) == Counter([TWIN_MIRRORED, CHAIN, representative(CHAIN)])
+    coded = WatchedCodes()
+    score_many(coded, [TWIN_MIRRORED, CHAIN], IMAGES, ("params", "naswot", "convs"))
+    assert Counter(coded.built) == Counter([TWIN_MIRRORED, CHAIN])
+    assert coded.asked == [[TWIN_MIRRORED], [representative(CHAIN)]]
 
 
 def test_order_is_kept_and_repeats_are_one() -> None:
@@ -167,7 +194,9 @@ def test_generators_and_flags_are_left_alone() -> None:
     assert torch.is_grad_enabled()
 
 
-def test_provenance_says_what_decided() -> None:
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_provenance_says_what_decided(has_bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    precision = processor(monkeypatch, has_bfloat16)
     found = score_many(
         SPACE, [CHAIN], IMAGES, "params", seed=4, count="live", precision="auto", num_classes=3
     ).provenance
@@ -175,11 +204,12 @@ def test_provenance_says_what_decided() -> None:
         "space": "nasbench201",
         "batch": 4,
         "count": "live",
-        "precision": "float32",
+        "precision": precision,
         "seed": 4,
         "num_classes": 3,
     }
     assert {key: found[key] for key in expected} == expected
+    assert "tie_weights" not in found
     assert found["torch"] == torch.__version__
     assert found["zeroscore"] == zs.__version__
     others = [IMAGES + 1, IMAGES[:, :, :4], IMAGES.double(), IMAGES.flip(0)]
@@ -286,7 +316,7 @@ def test_details_that_fail_leave_no_value(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_network_that_fails_is_a_status(where: str, error: BaseException, status: str) -> None:
     failing = {representative(TWIN): error}
     space = Watched(unbuildable=failing) if where == "unbuildable" else Watched(broken=failing)
-    ranking = score_many(space, [CHAIN, TWIN, POOL], IMAGES, ("naswot", "flops"))
+    ranking = score_many(space, [CHAIN, TWIN, POOL], IMAGES, ("naswot", "flops"), precision="float32")
     failed = ranking.frame.iloc[1]
     assert math.isnan(failed["naswot"])
     assert failed["status"].startswith(f"naswot {status}")
@@ -320,16 +350,22 @@ def test_duplicate_images_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "words"),
+    ("space", "images", "words"),
     [
-        (IMAGES[:, :1], "to have 3 channels, but got 1 channels"),
-        (IMAGES[:, :, :2, :2], "Output size is too small"),
-        (IMAGES.flatten(1), "got input of size: [4, 192]"),
-        (IMAGES.double(), "expected scalar type Double but found Float"),
+        *(
+            (space, images, words)
+            for space in (Watched(), SPACE)
+            for images, words in (
+                (IMAGES[:, :1], "to have 3 channels, but got 1 channels"),
+                (IMAGES[:, :, :2, :2], "Output size is too small"),
+                (IMAGES.flatten(1), "got input of size: [4, 192]"),
+            )
+        ),
+        (Watched(), IMAGES.double(), "expected scalar type Double but found Float"),
     ],
 )
-def test_images_of_a_shape_that_the_networks_cannot_take(images: torch.Tensor, words: str) -> None:
-    frame = score_many(SPACE, [CHAIN, POOL], images, ("naswot", "params")).frame
+def test_images_of_a_shape_that_the_networks_cannot_take(space: Any, images: torch.Tensor, words: str) -> None:
+    frame = score_many(space, [CHAIN, POOL], images, ("naswot", "params"), precision="float32").frame
     assert frame["naswot_status"].tolist() == ["MODEL_ERROR", "MODEL_ERROR"]
     assert frame["status"].str.contains(words, regex=False).all()
     assert frame["params_status"].tolist() == ["OK", "OK"]
@@ -432,7 +468,7 @@ def test_rows_are_on_disk_after_every_network(tmp_path: Path) -> None:
 
 
 def test_a_stored_row_says_everything(tmp_path: Path) -> None:
-    ranking = score_many(SPACE, [TWIN, NONE], IMAGES, ("naswot", "params"), store=tmp_path)
+    ranking = score_many(SPACE, [TWIN, NONE], IMAGES, ("naswot", "params"), store=tmp_path, precision="float32")
     rows, provenance = read_store(tmp_path)
     assert provenance == ranking.provenance
     by_key = {(row.arch, row.scorer): row for row in rows}
@@ -446,6 +482,7 @@ def test_a_stored_row_says_everything(tmp_path: Path) -> None:
     )
     details = json.loads(row.details)
     assert (details["count"], details["higher_is_better"]) == ("application", True)
+    assert details["precision"] == "float32"
     assert details["units"] > 0
     assert by_key[TWIN, "params"].canonical == TWIN
     dead = by_key[NONE, "naswot"]
@@ -471,25 +508,25 @@ def test_more_architectures_build_only_those(tmp_path: Path) -> None:
 
 
 def test_more_scorers_leave_the_stored_ones_alone(tmp_path: Path) -> None:
-    score_many(SPACE, [TWIN, CHAIN], IMAGES, store=tmp_path)
+    score_many(SPACE, [TWIN, CHAIN], IMAGES, store=tmp_path, precision="float32")
     space = Watched()
-    frame = score_many(space, [TWIN, CHAIN], IMAGES, ("params", "naswot"), store=tmp_path).frame
+    frame = score_many(space, [TWIN, CHAIN], IMAGES, ("params", "naswot"), store=tmp_path, precision="float32").frame
     assert space.built == [TWIN, CHAIN]
     assert frame["naswot"].tolist() == [alone(representative(cell), "naswot") for cell in (TWIN, CHAIN)]
     assert len(read_store(tmp_path)[0]) == 4
 
 
 def test_a_twin_of_a_stored_cell_builds_nothing(tmp_path: Path) -> None:
-    score_many(SPACE, [TWIN], IMAGES, store=tmp_path)
+    score_many(SPACE, [TWIN], IMAGES, store=tmp_path, precision="float32")
     space = Watched()
-    frame = score_many(space, [TWIN_MIRRORED], IMAGES, store=tmp_path).frame
+    frame = score_many(space, [TWIN_MIRRORED], IMAGES, store=tmp_path, precision="float32").frame
     assert space.built == []
     assert frame["arch"].tolist() == [TWIN_MIRRORED]
     assert frame["naswot"].tolist() == [alone(TWIN_MIRRORED, "naswot")]
     assert [row.arch for row in read_store(tmp_path)[0]] == [TWIN, TWIN_MIRRORED]
-    score_many(space, [DEAD_END_3X3], IMAGES, ("naswot", "params"), store=tmp_path)
+    score_many(space, [DEAD_END_3X3], IMAGES, ("naswot", "params"), store=tmp_path, precision="float32")
     space.built.clear()
-    score_many(space, [DEAD_END_1X1], IMAGES, ("naswot", "params"), store=tmp_path)
+    score_many(space, [DEAD_END_1X1], IMAGES, ("naswot", "params"), store=tmp_path, precision="float32")
     assert space.built == [DEAD_END_1X1]
 
 
@@ -505,21 +542,30 @@ def test_failures_are_kept_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 @given(
     st.lists(st.lists(st.sampled_from(POOL_OF_CELLS), min_size=1, max_size=4), min_size=1, max_size=4),
     st.lists(st.sampled_from([("naswot",), ("params",), ("params", "naswot")]), min_size=4, max_size=4),
+    st.sampled_from([Watched, WatchedCodes]),
 )
 def test_any_sequence_of_runs_ends_in_the_same_scores(
-    tmp_path_factory: pytest.TempPathFactory, runs: list[list[str]], scorers: list[tuple[str, ...]]
+    tmp_path_factory: pytest.TempPathFactory,
+    runs: list[list[str]],
+    scorers: list[tuple[str, ...]],
+    make: type[Watched],
 ) -> None:
     store = tmp_path_factory.mktemp("store")
-    space = Watched()
+    space = make()
     for cells, names in zip(runs, scorers, strict=False):
-        frame = score_many(space, cells, IMAGES, names, store=store).frame
+        frame = score_many(space, cells, IMAGES, names, store=store, precision="float32").frame
         assert frame["arch"].tolist() == list(dict.fromkeys(cells))
         for name in names:
             truth = reference_scores()[name]
             assert frame[name].tolist() == [truth[cell] for cell in frame["arch"]]
     keys = [(row.arch, row.scorer) for row in read_store(store)[0]]
     assert len(keys) == len(set(keys))
-    assert max(Counter(space.built).values()) <= 2  # a network is built again only for a scorer that came later
+    most = Counter(space.built).most_common(1)
+    if isinstance(space, WatchedCodes):
+        assert all(times == 1 for _, times in most)
+        assert len(space.asked) == len({text for (text,) in space.asked})
+    else:
+        assert most[0][1] <= 2  # a network is built again only for a scorer that came later
 
 
 def reference_scores() -> dict[str, dict[str, float]]:
@@ -539,20 +585,22 @@ _SCORES: dict[str, dict[str, float]] = {}
         ({"count": "live"}, "count='application' there, 'live' here"),
         ({"precision": "bfloat16"}, "precision='float32' there, 'bfloat16' here"),
         ({"num_classes": 100}, "num_classes=10 there, 100 here"),
+        ({"tie_weights": True}, "tie_weights=None there, True here"),
         ({"images": IMAGES[:3]}, "batch=4 there, 3 here; images="),
         ({"images": IMAGES + 1}, "images="),
     ],
 )
 def test_other_settings_are_refused(tmp_path: Path, changes: dict[str, Any], difference: str) -> None:
-    score_many(SPACE, [CHAIN], IMAGES, "params", store=tmp_path)
+    usual = {"images": IMAGES, "scorers": "params", "store": tmp_path, "precision": "float32"}
+    score_many(SPACE, [CHAIN], **usual)
     before = read_store(tmp_path)
-    space = Watched()
+    space = WatchedCodes()
     with pytest.raises(ZeroscoreError) as found:
-        score_many(space, [CHAIN, POOL], **{"images": IMAGES, "scorers": "params", "store": tmp_path, **changes})
+        score_many(space, [CHAIN, POOL], **{**usual, **changes})
     assert f"is from other settings: {difference}" in str(found.value)
     assert "\n" not in str(found.value)
     assert not isinstance(found.value, UsageError)
-    assert space.built == []
+    assert space.built == space.asked == []
     assert read_store(tmp_path) == before
 
 
@@ -564,11 +612,18 @@ def test_another_torch_is_refused(tmp_path: Path) -> None:
         score_many(SPACE, [CHAIN], IMAGES, "params", store=tmp_path)
 
 
-def test_auto_precision_is_float32(tmp_path: Path) -> None:
-    score_many(SPACE, [CHAIN], IMAGES, "params", store=tmp_path, precision="auto")
-    space = Watched()
-    score_many(space, [CHAIN], IMAGES, "params", store=tmp_path, precision="float32")
-    assert space.built == []
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_auto_precision_is_the_one_it_stands_for(
+    has_bfloat16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precision: Any = processor(monkeypatch, has_bfloat16)
+    other: Any = "float32" if has_bfloat16 else "bfloat16"
+    score_many(SPACE, [CHAIN], IMAGES, store=tmp_path, precision="auto")
+    space = WatchedCodes()
+    score_many(space, [CHAIN], IMAGES, store=tmp_path, precision=precision)
+    assert space.built == space.asked == []
+    with pytest.raises(ZeroscoreError, match=f"precision='{precision}' there, '{other}' here"):
+        score_many(space, [CHAIN], IMAGES, store=tmp_path, precision=other)
 
 
 # --- Ranking
@@ -852,7 +907,7 @@ def test_evaluate_what_cannot_be_evaluated(judged: Any) -> None:
 
 def test_a_score_function_remembers_classes() -> None:
     space = Watched()
-    score = score_function(space, IMAGES, seed=2)
+    score = score_function(space, IMAGES, seed=2, precision="float32")
     first, again, twin = (score(SPACE.parse(cell)) for cell in (TWIN, TWIN, TWIN_MIRRORED))
     assert space.built == [TWIN_MIRRORED]
     assert first is again is twin
@@ -863,8 +918,18 @@ def test_a_score_function_remembers_classes() -> None:
     assert space.built == [TWIN_MIRRORED, TWIN, TWIN_MIRRORED]
 
 
+def test_a_score_function_asks_for_the_codes_of_a_class_once() -> None:
+    space = WatchedCodes()
+    score = score_function(space, IMAGES, seed=2, precision="float32")
+    first, again, twin = (score(SPACE.parse(cell)) for cell in (TWIN, TWIN, TWIN_MIRRORED))
+    assert space.asked == [[TWIN_MIRRORED]]
+    assert space.built == []
+    assert first is again is twin
+    assert first.value == alone(TWIN_MIRRORED, "naswot", seed=2)
+
+
 def test_a_score_function_fails_like_score_many() -> None:
-    score = score_function(Watched(broken={representative(CHAIN): RuntimeError("no")}), IMAGES)
+    score = score_function(Watched(broken={representative(CHAIN): RuntimeError("no")}), IMAGES, precision="float32")
     assert str(score(SPACE.parse(CHAIN)).status) == "MODEL_ERROR: RuntimeError: no"
     assert score(SPACE.parse(NONE)).status.code is Code.SINGULAR
     with pytest.raises(UsageError, match="unknown scorer"):
@@ -884,3 +949,30 @@ def test_a_store_is_read_for_the_scorers_asked_for(tmp_path: Path) -> None:
     for path in (tmp_path / "s", tmp_path / "s.csv"):
         with pytest.raises(UsageError, match="has no scores by 'flops'; it has"):
             zs.load_ranking(path, ("flops",))
+
+
+# --- engines
+
+
+def test_another_engine_may_answer_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Settings] = []
+
+    def backwards(settings: Settings, tasks: Iterable[Task]) -> Iterator[tuple[Task, tuple[Score, ...]]]:
+        asked.append(settings)
+        return reversed(list(local(settings, tasks)))
+
+    monkeypatch.setitem(ENGINES._items, "backwards", backwards)
+    precision = processor(monkeypatch, True)
+    seen: list[Progress] = []
+    cells = [CHAIN, TWIN, POOL]
+    scorers = ("naswot", "params")
+    found = score_many(SPACE, cells, IMAGES, scorers, engine="backwards", progress=seen.append, precision="auto")
+    usual = score_many(SPACE, cells, IMAGES, scorers, engine="local")
+    pd.testing.assert_frame_equal(found.frame.drop(columns="seconds"), usual.frame.drop(columns="seconds"))
+    assert seen[1].latest == POOL
+    assert seen[-1].done == 3
+    assert [(s.space, s.count, s.seed, s.precision, s.num_classes, s.tie_weights) for s in asked] == [
+        (SPACE, "application", 0, precision, 10, False)
+    ]
+    with pytest.raises(UsageError, match=r"unknown engine 'forwards'; known: .*local"):
+        score_many(SPACE, cells, IMAGES, engine="forwards")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zeroscore.probe import load_images
+from zeroscore.scorers import score
 from zeroscore.spaces import load_space
+from zeroscore.spaces.batched import Codes
 
 SPACE: Any = load_space("nasbench201")
 IMAGES = load_images("noise", batch=4, shape=(3, 8, 8), seed=0)
@@ -27,6 +30,28 @@ DEAD_END_3X3 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|nor_conv
 DEAD_END_1X1 = "|nor_conv_1x1~0|+|skip_connect~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
 
 
+POOL_OF_CELLS = [CHAIN, TWIN, POOL, TWIN_MIRRORED, DEAD_END_3X3, DEAD_END_1X1]
+
+
+def alone(
+    cell: str,
+    scorer: str,
+    *,
+    count: Any = "application",
+    seed: int = 0,
+    images: Tensor = IMAGES,
+    **ties: bool,
+) -> float:
+    """The score of one cell's own network in float32, without score_many."""
+    network = SPACE.build(SPACE.parse(cell), seed=seed, **ties).to(memory_format=torch.channels_last)
+    images = images.to(memory_format=torch.channels_last)
+    return score(network, images, scorer, count=count, seed=seed, precision="float32").value
+
+
+def representative(cell: str, count: Any = "application", **ties: bool) -> str:
+    return str(SPACE.canonical(SPACE.parse(cell), count, **ties))
+
+
 class Broken(nn.Module):
     """A network whose forward pass raises."""
 
@@ -40,7 +65,7 @@ class Broken(nn.Module):
 
 
 class Watched:
-    """nasbench201 that remembers what it built, and fails to build or builds a broken network where told to."""
+    """nasbench201 as a Space and nothing more: it remembers what it built, and fails where told to."""
 
     name = "nasbench201"
 
@@ -55,7 +80,7 @@ class Watched:
         self.broken = broken or {}
         self.on_build = on_build
 
-    def build(self, arch: Any, num_classes: int = 10, *, seed: int = 0, device: Any = None) -> nn.Module:
+    def build(self, arch: Any, num_classes: int = 10, *, seed: int = 0, device: Any = None, **ties: bool) -> nn.Module:
         text = str(arch)
         self.built.append(text)
         self.on_build(text)
@@ -63,10 +88,12 @@ class Watched:
             raise self.unbuildable[text]
         if text in self.broken:
             return Broken(self.broken[text])
-        network: nn.Module = SPACE.build(arch, num_classes, seed=seed, device=device)
+        network: nn.Module = SPACE.build(arch, num_classes, seed=seed, device=device, **ties)
         return network
 
     def __getattr__(self, name: str) -> Any:
+        if name not in ("parse", "sample", "mutate", "neighbours", "canonical", "is_live"):
+            raise AttributeError(name)
         return getattr(SPACE, name)
 
     def __len__(self) -> int:
@@ -77,3 +104,39 @@ class Watched:
 
     def __contains__(self, arch: object) -> bool:
         return arch in SPACE
+
+
+class WatchedCodes(Watched):
+    """nasbench201 with its codes: it remembers whose codes were asked for, and ``on_codes`` may raise before they come.
+
+    It has no codes that are finite of the architectures whose texts are in ``overflowing``.
+    """
+
+    ties_weights = True
+
+    def __init__(
+        self,
+        on_codes: Callable[[list[str]], None] = lambda texts: None,
+        overflowing: tuple[str, ...] = (),
+        **plain: Any,
+    ) -> None:
+        super().__init__(**plain)
+        self.asked: list[list[str]] = []
+        self.on_codes = on_codes
+        self.overflowing = overflowing
+
+    def codes(self, archs: Sequence[Any], images: Tensor, **options: Any) -> Codes:
+        texts = [str(arch) for arch in archs]
+        self.asked.append(texts)
+        self.on_codes(texts)
+        codes: Codes = SPACE.codes(archs, images, **options)
+        overflow = torch.tensor([text in self.overflowing for text in texts])
+        return replace(codes, finite=codes.finite & ~overflow)
+
+    def takes(self, images: Tensor) -> bool:
+        taken: bool = SPACE.takes(images)
+        return taken
+
+    def widest(self, arch: Any, images: Tensor) -> int:
+        widest: int = SPACE.widest(arch, images)
+        return widest

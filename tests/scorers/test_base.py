@@ -149,6 +149,12 @@ def test_details_are_kept():
     assert result.details == {"higher_is_better": True, "two": 48 * 64 + 64 + 64 * 2 + 2}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_a_detail_of_scores_that_it_decides(precision):
+    assert score(mlp(), images(), precision=precision).details["precision"] == precision
+    assert not {"precision", "count"} & set(score(mlp(), images(), "params", precision=precision).details)
+
+
 def test_many_scorers_share_one_evidence_and_one_failure_spares_the_others():
     runs = []
     net = nn.Sequential(mlp(), Call(lambda x: runs.append(1) or x))

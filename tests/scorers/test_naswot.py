@@ -35,13 +35,23 @@ def is_singular(result: Score, cause: str) -> bool:
 def test_against_numpy(batch):
     model, x = mlp(512), images(batch)
     bits = (model[1](x.flatten(1)) > 0).numpy()
-    result = score(model, x)
+    result = score(model, x, precision="float32")
     assert result.value == pytest.approx(numpy_score(bits), rel=1e-9)
     assert result.status.ok
+    assert result.details["precision"] == "float32"
     assert result.details["units"] == 512
     assert result.details["applications"] == 1
     assert result.details["count"] == "application"
     assert result.details["higher_is_better"] is True
+
+
+def test_against_numpy_in_bfloat16():
+    model, x = mlp(512), images(17)
+    bits = (model.to(torch.bfloat16)[:2](x.to(torch.bfloat16)) > 0).numpy()
+    result = score(mlp(512), x, precision="bfloat16")
+    assert result.value == pytest.approx(numpy_score(bits), rel=1e-9)
+    assert result.value != pytest.approx(score(mlp(512), x, precision="float32").value, rel=1e-6)
+    assert result.details["precision"] == "bfloat16"
 
 
 @settings(max_examples=25, deadline=None)
@@ -66,7 +76,7 @@ def test_reference_count_gives_the_published_score(seed):
     space = load_space("nasbench201")
     cell = space.sample(np.random.default_rng(seed))
     x = load_images("noise", batch=24, shape=(3, 16, 16))
-    result = score(space.build(cell, 1, seed=3), x, count="reference")
+    result = score(space.build(cell, 1, seed=3), x, count="reference", precision="float32")
     assert result.value == pytest.approx(reference_score(space.build(cell, 1, seed=3), x), rel=1e-9)
     assert result.details["count"] == "reference"
 

@@ -24,6 +24,7 @@ class Settings:
         seed: of initialisation, and of whatever a network draws while it runs.
         precision: "float32", or "bfloat16" under autocast; never "auto".
         num_classes: outputs of the networks.
+        tie_weights: whether networks share their weights: one for each place, whatever the architecture.
     """
 
     space: Any
@@ -32,6 +33,7 @@ class Settings:
     seed: int
     precision: Precision
     num_classes: int
+    tie_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

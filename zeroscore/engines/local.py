@@ -1,51 +1,142 @@
-"""Scoring in this process, one network at a time, on one device."""
+"""Scoring in this process, on one device: many networks at once where they share their weights, else one at a time."""
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import zeroscore_kernels as kernels
 from zeroscore.engines.base import ENGINES, Settings, Task
+from zeroscore.engines.memory import free_bytes, kept_pages
 from zeroscore.probe import Evidence
 from zeroscore.scorers import MODEL_ERRORS, failure, score_evidence
-from zeroscore.types import Score, UsageError
+from zeroscore.spaces.batched import BatchedSpace, Codes
+from zeroscore.types import Code, Score, UsageError
+
+Known = dict[str, Any]  # attributes of one network's Evidence
+
+# Feature maps of the widest layer that one network holds at the same time, its codes included; seen at most 9.
+_MAPS_HELD = 12
+
+# More than this of feature maps at once is slower on a CPU: what one step writes leaves the cache before the next.
+_CPU_MAP_BYTES = 8 << 20
+
+_MOST_NETWORKS = 256
 
 
 def local(settings: Settings, tasks: Iterable[Task]) -> Iterator[tuple[Task, tuple[Score, ...]]]:
-    """Build and score each task's network in turn; one that cannot be built fails, and the next one follows.
+    """Score each task's network; one that cannot be built or run fails, and the next one follows.
 
-    Networks and images are laid out channels_last, which runs convolutions about twice as fast on a CPU. The time to
-    build a network counts in the seconds of its first score.
+    Spaces that give the codes of their networks without building them are asked for those; a network is then built only
+    for a scorer that reads more. Networks and images are laid out channels_last, which runs convolutions about twice
+    as fast on a CPU. The time to build a network counts in the seconds of its first score.
     """
     images = settings.images
     if images.ndim == 4:
         images = images.contiguous(memory_format=torch.channels_last)
-    for task in tasks:
-        yield task, _score(settings, images, task)
+    batched = isinstance(settings.space, BatchedSpace) and settings.space.takes(images)
+    together = batched and settings.tie_weights
+    most = 0
+    waiting = iter(tasks)
+    with kept_pages(images.device):
+        while first := next(waiting, None):
+            most = most or (networks_at_once(settings, images, first.arch) if together else 1)
+            chunk = [first, *itertools.islice(waiting, most - 1)]
+            reading = [task for task in chunk if batched and any(scorer.needs.kernel for scorer in task.scorers)]
+            known: dict[Task, tuple[Known, float]] = {}
+            while reading:
+                part = reading[:most]
+                start = time.perf_counter()
+                found = _known(settings, images, [task.arch for task in part])
+                if found is None:
+                    most = -(-len(part) // 2)
+                    continue
+                share_s = (time.perf_counter() - start) / len(part)
+                at_once = {"at_once": len(part)} if together else {}
+                known |= {task: ({**facts, **at_once}, share_s) for task, facts in zip(part, found, strict=True)}
+                reading = reading[len(part) :]
+            for task in chunk:
+                yield task, _score(settings, images, task, *known.get(task, ({}, 0.0)))
 
 
-def _score(settings: Settings, images: Tensor, task: Task) -> tuple[Score, ...]:
-    start = time.perf_counter()
+def networks_at_once(settings: Settings, images: Tensor, arch: Hashable) -> int:
+    """How many networks to run side by side: what fits half of the free memory and, on a CPU, its cache."""
+    size = 2 if settings.precision == "bfloat16" else 4
+    map_bytes: int = settings.space.widest(arch, images) * size
+    fitting = free_bytes(images.device) // (2 * _MAPS_HELD * map_bytes)
+    if images.device.type == "cpu":
+        fitting = min(fitting, _CPU_MAP_BYTES // map_bytes)
+    return max(1, min(fitting, _MOST_NETWORKS))
+
+
+def _known(settings: Settings, images: Tensor, archs: Sequence[Hashable]) -> list[Known] | None:
+    """What the codes of each network say: {} for one that cannot be run so; None where memory lacks for all of them."""
     try:
-        model = settings.space.build(task.arch, settings.num_classes, seed=settings.seed, device=images.device)
-        if images.ndim == 4:
-            model = model.to(memory_format=torch.channels_last)
-        built_s = time.perf_counter() - start
+        return _read(
+            settings.space.codes(
+                archs,
+                images,
+                count=settings.count,
+                seed=settings.seed,
+                tie_weights=settings.tie_weights,
+                bfloat16=settings.precision == "bfloat16",
+            )
+        )
     except UsageError:
         raise
     except MODEL_ERRORS as error:
-        built_s = time.perf_counter() - start
-        scores = tuple(Score(math.nan, failure(error), 0.0, scorer.name) for scorer in task.scorers)
-    else:
-        evidence = Evidence(model, images, settings.count, settings.seed, settings.precision)
-        scores = score_evidence(evidence, task.scorers)
-    first, *others = scores
-    return (replace(first, seconds=first.seconds + built_s), *others)
+        if len(archs) == 1:
+            return [{}]  # the plain network is run, and says what is wrong
+        if failure(error).code is Code.OUT_OF_MEMORY:
+            return None
+    return [facts for arch in archs for facts in _known(settings, images, [arch]) or [{}]]
+
+
+def _read(codes: Codes) -> list[Known]:
+    overlap = kernels.hamming_overlap(codes.words, codes.units, codes.multiplicity)
+    logdets = kernels.logdet(overlap)
+    finite, values = codes.finite.tolist(), logdets.tolist()
+    return [
+        {"kernel": kernel, "logdet": value, "units": units, "applications": applications} if is_finite else {}
+        for kernel, value, is_finite, units, applications in zip(
+            overlap, values, finite, codes.total_units, codes.applications, strict=True
+        )
+    ]
+
+
+def _score(settings: Settings, images: Tensor, task: Task, known: Known, seconds: float) -> tuple[Score, ...]:
+    at_once = {"at_once": known.pop("at_once")} if "at_once" in known else {}
+    evidence = Evidence.deferred(
+        _builder(settings, images, task.arch), images, settings.count, settings.seed, settings.precision, known
+    )
+    first, *others = (
+        replace(score, details={**score.details, **at_once}) if scorer.needs.kernel else score
+        for scorer, score in zip(task.scorers, score_evidence(evidence, task.scorers), strict=True)
+    )
+    return (replace(first, seconds=first.seconds + seconds), *others)
+
+
+def _builder(settings: Settings, images: Tensor, arch: Hashable) -> Callable[[], nn.Module]:
+    ties = {"tie_weights": True} if settings.tie_weights else {}
+    failed: list[BaseException] = []
+
+    def build() -> nn.Module:
+        if failed:  # for another scorer: it would fail again
+            raise failed[0]
+        try:
+            model = settings.space.build(arch, settings.num_classes, seed=settings.seed, device=images.device, **ties)
+            return model.to(memory_format=torch.channels_last) if images.ndim == 4 else model  # type: ignore[no-any-return]
+        except MODEL_ERRORS as error:
+            failed.append(error)
+            raise
+
+    return build
 
 
 ENGINES.register("local", local)

@@ -3,6 +3,7 @@
 from zeroscore.probe.capture import Capture, Codes, capture, preserved
 from zeroscore.probe.evidence import Evidence, check_images, overlap_kernel
 from zeroscore.probe.images import images_hash, load_images
+from zeroscore.probe.precision import resolve_precision
 
 __all__ = [
     "Capture",
@@ -14,4 +15,5 @@ __all__ = [
     "load_images",
     "overlap_kernel",
     "preserved",
+    "resolve_precision",
 ]

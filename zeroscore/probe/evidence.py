@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import zeroscore_kernels as kernels
 from zeroscore.probe.capture import Capture, capture, preserved, tensors_in
-from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Status, UnscorableError, UsageError
+from zeroscore.probe.precision import resolve_precision
+from zeroscore.types import COUNTS, MODEL_ERRORS, Code, Count, Precision, Status, UnscorableError, UsageError
 
 
 class Evidence:
@@ -23,7 +25,11 @@ class Evidence:
         images: ``[B, ...]`` floating point, finite, at least two.
         count: which gate applications enter the codes.
         seed: for whatever the network itself draws (dropout, ...).
-        precision: "float32" runs the network in its own dtype, "bfloat16" under autocast, "auto" is "float32".
+        precision: "float32" runs the network in its own dtype, "bfloat16" under autocast, "auto" is "bfloat16" where
+            the device multiplies it natively, unless the network fails in it.
+
+    Attributes:
+        precision: "float32" or "bfloat16", as it ran.
 
     Raises:
         UsageError: ``model``, ``images``, ``count`` or ``precision`` make no sense.
@@ -35,21 +41,51 @@ class Evidence:
         images: Float[Tensor, "batch ..."],
         count: Count = "application",
         seed: int = 0,
-        precision: Precision = "auto",
+        precision: Precision = "float32",
     ) -> None:
         if count not in COUNTS:
             raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
-        if precision not in PRECISIONS:
-            raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
         if not isinstance(model, nn.Module):
             raise UsageError(f"the model must be a torch.nn.Module, not {type(model).__name__}; build it first")
         check_images(images)
-        self._model = model
-        self._bfloat16 = precision == "bfloat16"
+        self._build: Callable[[], nn.Module] = lambda: model
         self.device = _device_of(model, images)
+        self.precision = resolve_precision(precision, self.device)
+        self._may_widen = precision == "auto"
         self.images = images.to(self.device)
         self.count = count
         self._seed = seed
+
+    @classmethod
+    def deferred(
+        cls,
+        build: Callable[[], nn.Module],
+        images: Float[Tensor, "batch ..."],
+        count: Count,
+        seed: int,
+        precision: Precision,
+        known: Mapping[str, Any],
+    ) -> Self:
+        """Evidence of a network that is built only if something asks for what is not ``known``.
+
+        Args:
+            build: gives the network, on the device of ``images``.
+            images: as for Evidence, and checked.
+            count: as for Evidence.
+            seed: as for Evidence.
+            precision: "float32" or "bfloat16".
+            known: attributes that somebody else has worked out: kernel, units, applications, logdet.
+        """
+        evidence = cls.__new__(cls)
+        evidence._build = build
+        evidence.device, evidence.images = images.device, images
+        evidence.precision, evidence.count, evidence._seed, evidence._may_widen = precision, count, seed, False
+        vars(evidence).update(known)
+        return evidence
+
+    @cached_property
+    def _model(self) -> nn.Module:
+        return self._build()
 
     @cached_property
     def capture(self) -> Capture:
@@ -58,7 +94,14 @@ class Evidence:
         Raises:
             UnscorableError: the network has no gate that carries the batch, or its output is not finite.
         """
-        record = capture(self._model, self.images, self.count, self._seed, self._bfloat16)
+        try:
+            record = capture(self._model, self.images, self.count, self._seed, self.precision == "bfloat16")
+        except MODEL_ERRORS as error:
+            memory_lacks = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+            if memory_lacks or not (self._may_widen and self.precision == "bfloat16"):
+                raise
+            self.precision = "float32"
+            record = capture(self._model, self.images, self.count, self._seed)
         if not any(codes.multiplicity for codes in record.codes):
             seen = (
                 f"{record.applications} application(s) seen, none counted" if record.applications else "none was seen"
@@ -84,6 +127,16 @@ class Evidence:
             if codes.multiplicity:
                 kernels.hamming_overlap(codes.words, codes.units, codes.multiplicity, out=kernel)
         return kernel
+
+    @cached_property
+    def logdet(self) -> float:
+        """log|det K_H|; -inf where K_H is singular."""
+        return float(kernels.logdet(self.kernel))
+
+    @cached_property
+    def applications(self) -> int:
+        """Gate applications seen, counted or not."""
+        return self.capture.applications
 
     @cached_property
     def params(self) -> int:
@@ -117,6 +170,8 @@ def overlap_kernel(
 ) -> Int64[Tensor, "batch batch"]:
     """K_H of any module: in how many of its N_A units two images' binary codes agree; N_A on the diagonal.
 
+    The module runs in its own precision.
+
     Args:
         model: any module; it comes back as it was.
         images: ``[B, ...]`` floating point, at least two, finite.
@@ -132,7 +187,7 @@ def overlap_kernel(
     >>> overlap_kernel(nn.ReLU(), torch.tensor([[1.0, -1.0, 2.0], [1.0, 1.0, 1.0]])).tolist()
     [[3, 2], [2, 3]]
     """
-    return Evidence(model, images, count, seed).kernel
+    return Evidence(model, images, count, seed, "float32").kernel
 
 
 def check_images(images: Any) -> None:

@@ -13,13 +13,7 @@ from torch import Tensor, nn
 
 from zeroscore.probe import Evidence
 from zeroscore.registry import Registry
-from zeroscore.types import OK, Code, Count, Needs, Precision, Score, Status, UnscorableError, UsageError
-
-MODEL_ERRORS = (
-    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
-    *(MemoryError, NameError, ImportError, OSError),
-)
-"""What building a network, or a forward pass on an input it was not made for, may raise."""
+from zeroscore.types import MODEL_ERRORS, OK, Code, Count, Needs, Precision, Score, Status, UnscorableError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,8 @@ def score(
         scorer: a registered name (see ``list_scorers``), or a Scorer of your own.
         count: which ReLU applications count: application, reference or live.
         seed: for whatever the network itself draws (dropout, ...).
-        precision: "float32" (the network's own dtype), "bfloat16" (autocast), or "auto", which is "float32".
+        precision: "float32" (the network's own dtype), "bfloat16" (autocast), or "auto": "bfloat16" where the device
+            multiplies it natively and the network can take it. The Score's details say which it was.
 
     Returns:
         A Score. Where the network has none (it raises, runs out of memory, has no activations, is singular), the
@@ -121,6 +116,8 @@ def _score_one(evidence: Evidence, scorer: Scorer) -> Score:
         raise
     except MODEL_ERRORS as error:
         value, status = float("nan"), failure(error)
+    if scorer.needs.kernel:
+        details["precision"] = evidence.precision
     if status.ok and not abs(value) < float("inf"):
         value, status = float("nan"), Status(Code.NON_FINITE, f"{scorer.name} came out as {value}")
     return Score(value, status, time.perf_counter() - start, scorer.name, details)

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-import zeroscore_kernels as kernels
 from zeroscore.probe import Evidence
 from zeroscore.scorers.base import SCORERS, Scorer
 from zeroscore.types import Code, Needs, Status, UnscorableError
@@ -21,10 +20,9 @@ def naswot(evidence: Evidence) -> float:
     Raises:
         UnscorableError: K_H is singular; the status names the cause.
     """
-    kernel = evidence.kernel
-    value = float(kernels.logdet(kernel))
+    value = evidence.logdet
     if not math.isfinite(value):
-        raise UnscorableError(Status(Code.SINGULAR, _cause(kernel, evidence)), -math.inf)
+        raise UnscorableError(Status(Code.SINGULAR, _cause(evidence.kernel, evidence)), -math.inf)
     return value
 
 
@@ -34,8 +32,9 @@ def _cause(kernel: Tensor, evidence: Evidence) -> str:
     pairs = torch.triu(equal, diagonal=1).nonzero().tolist()
     if not pairs:
         return f"{len(kernel)} images have linearly dependent codes of {evidence.units} units"
-    images = evidence.images
-    copies = [(i, j) for i, j in pairs if torch.equal(images[i], images[j])]
+    _, same = torch.unique(evidence.images.flatten(1), dim=0, return_inverse=True)
+    number = same.tolist()
+    copies = [(i, j) for i, j in pairs if number[i] == number[j]]
     if bool(equal.all()) and len(copies) < len(pairs):
         return "dead network: every image gets the same code"
     i, j = (copies or pairs)[0]
@@ -53,6 +52,6 @@ SCORERS.register(
         higher_is_better=True,
         source="Mellor et al., ICML 2021, arXiv 2006.04647",
         per_class=True,
-        details=lambda evidence: {"units": evidence.units, "applications": evidence.capture.applications},
+        details=lambda evidence: {"units": evidence.units, "applications": evidence.applications},
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import numbers
 import platform
@@ -20,6 +19,7 @@ from zeroscore.search.history import SearchResult, Stopped, Trial
 from zeroscore.spaces.base import A, Space
 from zeroscore.tables.base import Metric, Table
 from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore.version import __version__, package_version
 
 
 class Scored(Protocol):
@@ -260,8 +260,8 @@ def _accuracies(table: Table, arch: object, dataset: str) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("zeroscore", "numpy", "torch")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    installed = {name: package_version(name) for name in ("numpy", "torch")}
+    return {"python": platform.python_version(), "zeroscore": __version__, **installed}
 
 
 def _in_words(options: Mapping[str, object]) -> str:

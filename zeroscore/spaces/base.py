@@ -40,8 +40,12 @@ class Space(Protocol[A]):
         """Every architecture one elementary change away."""
         ...
 
-    def canonical(self, arch: A, count: Count = "application") -> A:
-        """The representative of all architectures whose fresh networks have the same distribution of codes."""
+    def canonical(self, arch: A, count: Count = "application", *, tie_weights: bool = False) -> A:
+        """The representative of all architectures whose networks have the same codes.
+
+        The same distribution of them where networks are initialised afresh; the same codes where networks share their
+        weights.
+        """
         ...
 
     def is_live(self, arch: A) -> bool:

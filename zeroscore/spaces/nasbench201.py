@@ -10,29 +10,36 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroscore.spaces.base import SPACES
+from zeroscore.spaces.batched import CONVS, EDGES, Codes, Layer, Place, Weights, draw_weights, run_cells
 from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, Zero, seeded_init
 from zeroscore.types import COUNTS, Count, UsageError
 
 OPS = ("avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3", "skip_connect")
 """The five operations, in the order of their texts, so that the space iterates in the order of its texts."""
 
-EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
-"""(target, source) node of each of the six edges, in the order in which a cell writes them."""
-
-CONVS = frozenset({"nor_conv_1x1", "nor_conv_3x3"})
-
 STAGES = (16, 32, 64)
 CELLS_PER_STAGE = 5
+
+LAYERS = tuple(
+    layer
+    for stage, channels in enumerate(STAGES)
+    for layer in (
+        *((Layer(STAGES[stage - 1], channels, reduces=True),) if stage else ()),
+        *(Layer(channels, channels),) * CELLS_PER_STAGE,
+    )
+)
+"""What lies between stem and head."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,13 +106,17 @@ class NASBench201:
         """The 24 cells that differ from ``arch`` on exactly one edge."""
         return [_replace(arch, edge, op) for edge in range(len(EDGES)) for op in OPS if op != arch.ops[edge]]
 
-    def canonical(self, arch: Cell, count: Count = "application") -> Cell:
-        """The first cell, in text order, whose freshly initialised networks have the same distribution of codes.
+    def canonical(self, arch: Cell, count: Count = "application", *, tie_weights: bool = False) -> Cell:
+        """The first cell, in text order, whose networks have the same codes.
 
-        Two cells are of one class where their convolutions can be matched so that the same sums enter every counted
-        ReLU and the same sum leaves the cell: "none" and "skip_connect" are resolved, interchangeable nodes swapped,
-        and the kernel size of a convolution that nothing counted depends on is ignored. There are 5,618 classes with
-        count "application" or "reference", and 5,385 with "live". Parameters and FLOPs may differ within a class.
+        Two cells are of one class where the same sums enter every counted ReLU and the same sum leaves the cell:
+        "none" and "skip_connect" are resolved, and the kernel size of a convolution that nothing counted depends on is
+        ignored. Parameters and FLOPs may differ within a class.
+
+        Freshly initialised, a class has one distribution of codes: convolutions may be matched in any way, so that
+        interchangeable nodes are swapped too. There are 5,618 classes with count "application" or "reference", and
+        5,385 with "live". With tied weights a convolution stands for its own edge alone, and a class has one K, exactly
+        but for the order in which a sum of three is rounded: 8,346 classes, 8,029 with "live".
 
         Raises:
             UsageError: ``arch`` is not a cell of this space, or ``count`` is unknown.
@@ -113,7 +124,7 @@ class NASBench201:
         self._check(arch)
         if count not in COUNTS:
             raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
-        return _representatives(count == "live")[arch]
+        return _representatives(count == "live", tie_weights)[arch]
 
     def is_live(self, arch: Cell) -> bool:
         """True where every operation but "none" lies on a path from input to output (9,445 cells).
@@ -129,11 +140,19 @@ class NASBench201:
         return all(source in fed and target in read for target, source in used)
 
     def build(
-        self, arch: Cell, num_classes: int = 10, *, seed: int = 0, device: torch.device | str | None = None
+        self,
+        arch: Cell,
+        num_classes: int = 10,
+        *,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        tie_weights: bool = False,
     ) -> nn.Module:
         """The untrained network, PyTorch default initialisation drawn from ``seed``: ``[B, 3, H, W] -> [B, classes]``.
 
-        Equal arguments give equal weights in every process; no generator's state changes.
+        Equal arguments give equal weights in every process; no generator's state changes. With ``tie_weights`` a
+        convolution's weight depends on nothing but the seed and its place (cell, edge, operation), so that networks of
+        different cells share what they have in common.
 
         Raises:
             UsageError: ``arch`` is not a cell of this space, or there is no class.
@@ -143,7 +162,49 @@ class NASBench201:
             raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
         with seeded_init(seed):
             network = Network(arch, num_classes)
+        if tie_weights:
+            _tie(network, arch, _tied_weights(seed, torch.device("cpu"), False))
         return network if device is None else network.to(device)
+
+    ties_weights = True
+
+    def codes(
+        self,
+        archs: Sequence[Cell],
+        images: Float[Tensor, "batch channels height width"],
+        *,
+        count: Count = "application",
+        seed: int = 0,
+        tie_weights: bool = False,
+        bfloat16: bool = False,
+    ) -> Codes:
+        """The codes of the networks that ``build`` gives with the same arguments, without building them.
+
+        Raises:
+            UsageError: an architecture is not of this space, ``images`` are not float32 [B, 3, H, W] with H and W
+                multiples of 4, or there are several architectures and their weights are not tied.
+        """
+        for arch in archs:
+            self._check(arch)
+        if not self.takes(images):
+            found = f"{images.dtype} {list(images.shape)}"
+            raise UsageError(f"images are {found}; expected torch.float32 [batch, 3, 4 * m, 4 * n], m and n > 1")
+        if tie_weights:
+            weights = _tied_weights(seed, images.device, bfloat16)
+        elif len(archs) == 1:
+            weights = draw_weights(LAYERS, [(op,) for op in archs[0].ops], seed, images.device, bfloat16)
+        else:
+            raise UsageError(f"{len(archs)} networks at once share their weights: pass tie_weights=True, or one cell")
+        return run_cells(LAYERS, [arch.ops for arch in archs], images, weights, count=count, bfloat16=bfloat16)
+
+    def takes(self, images: Tensor) -> bool:
+        """Whether ``codes`` can run on images of this shape and type."""
+        shaped = images.ndim == 4 and images.shape[1] == 3
+        return images.dtype is torch.float32 and shaped and all(size % 4 == 0 and size > 4 for size in images.shape[2:])
+
+    def widest(self, arch: Cell, images: Tensor) -> int:
+        """Numbers in the largest feature map of one network on these images."""
+        return len(images) * STAGES[0] * images.shape[2] * images.shape[3]
 
     def _check(self, arch: object) -> None:
         if arch not in self:
@@ -232,10 +293,29 @@ def _bad(text: str, what: str) -> UsageError:
     return UsageError(f"nasbench201 cell {shown!r}: {what}")
 
 
+@lru_cache(maxsize=4)
+def _tied_weights(seed: int, device: torch.device, bfloat16: bool) -> Weights:
+    return draw_weights(LAYERS, [tuple(CONVS)] * len(EDGES), seed, device, bfloat16)
+
+
+def _tie(network: Network, arch: Cell, weights: Weights) -> None:
+    modules: dict[Place, nn.Module] = {("stem",): network.stem[0]}
+    for index, part in enumerate(network.body):
+        if isinstance(part, ResidualBlock):
+            modules |= {(index, "conv_a"): part.conv_a.conv, (index, "conv_b"): part.conv_b.conv}
+            modules[index, "shortcut"] = part.shortcut[1]
+        elif isinstance(part, CellModule):
+            operations = enumerate(zip(arch.ops, part.edges, strict=True))
+            modules |= {(index, edge, op): each.conv for edge, (op, each) in operations if isinstance(each, ReLUConvBN)}
+    with torch.no_grad():
+        for place, module in modules.items():
+            cast(nn.Conv2d, module).weight.copy_(weights[place])
+
+
 @cache
-def _representatives(live_only: bool) -> dict[Cell, Cell]:
+def _representatives(live_only: bool, tie_weights: bool) -> dict[Cell, Cell]:
     first: dict[str, Cell] = {}
-    return {cell: first.setdefault(_signature(cell, live_only), cell) for cell in NASBench201()}
+    return {cell: first.setdefault(_signature(cell, live_only, tie_weights), cell) for cell in NASBench201()}
 
 
 # A node's value is a sum, kept as a frozenset of (term, how often). A term is "x", the cell's input; an edge's index,
@@ -243,8 +323,8 @@ def _representatives(live_only: bool) -> dict[Cell, Cell]:
 Value = frozenset[tuple[object, int]]
 
 
-def _signature(cell: Cell, live_only: bool) -> str:
-    """Equal for two cells exactly where one is the other with its convolutions renamed."""
+def _signature(cell: Cell, live_only: bool, tie_weights: bool) -> str:
+    """Equal for two cells exactly where one is the other with its convolutions renamed, if they may be."""
     values: list[Value] = [frozenset({("x", 1)})]
     convs: dict[int, Value] = {}
     for node in (1, 2, 3):
@@ -266,6 +346,12 @@ def _signature(cell: Cell, live_only: bool) -> str:
     matter: set[int] = set()
     for value in (*counted, values[3]):
         _collect_convs(value, convs, matter)
+
+    if tie_weights:
+        fixed: dict[int, str] = {}
+        for edge in sorted(matter):
+            fixed[edge] = f"{edge}:{cell.ops[edge]}{_render(convs[edge], fixed)}"
+        return f"{sorted(_render(value, fixed) for value in counted)} {_render(values[3], fixed)}"
 
     # Convolutions of one kind on one input are interchangeable: of all their orders, the least rendering is the name.
     kinds: dict[int, str] = {}

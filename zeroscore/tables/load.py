@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 from zeroscore.tables.base import FORMATS, Format, Table
 from zeroscore.tables.frame import SUFFIXES, FrameTable, join_frames, read_frame
 from zeroscore.tables.vouch import vouch
@@ -86,7 +84,11 @@ def installed_tables() -> dict[str, Path]:
 
 def tables_dir() -> Path:
     """The folder that tables are looked up in by name: $ZEROSCORE_HOME/tables, or the user's data folder's."""
-    home = os.environ.get("ZEROSCORE_HOME") or platformdirs.user_data_dir("zeroscore")
+    home = os.environ.get("ZEROSCORE_HOME")
+    if not home:
+        import platformdirs  # here, so that scoring runs from a checkout without it
+
+        home = platformdirs.user_data_dir("zeroscore")
     return Path(home) / "tables"
 
 
