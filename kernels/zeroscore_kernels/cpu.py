@@ -424,7 +424,11 @@ def _sum_images(
     while lines < height and lines * line % WORD_BITS:
         lines += 1
     sums = np.empty(lines * line, dtype=np.float32)
-    window = np.empty(line, dtype=np.float32)
+    # Lines of a strip and their neighbours, with a column of zeros on either side: adding zeros changes no sum.
+    padded = np.zeros((lines + 2, line + 2 * channels), dtype=np.float32)
+    columns = np.full(line, 3, dtype=np.float32)
+    columns[:channels] -= 1
+    columns[line - channels :] -= 1
     rounded, gated = np.empty(lines * line, dtype=values.dtype), np.empty(lines * line, dtype=values.dtype)
     packed = np.empty(-(-lines * line // WORD_BITS), dtype=np.int32)
     for image in range(start, len(lengths) * batch, step):
@@ -440,9 +444,25 @@ def _sum_images(
                 picture = address + number * height * line * values.itemsize
                 if pooled:
                     whole = carray(_at(picture, values), (height * line,))
+                    for row_of_strip in range(bottom - top + 2):
+                        y = top - 1 + row_of_strip
+                        inner = padded[row_of_strip, channels : channels + line]
+                        if 0 <= y < height:
+                            _add(whole[y * line : (y + 1) * line], inner, False)
+                        else:
+                            _clear(inner)
                     for y in range(top, bottom):
-                        _average_line(whole, y, line, channels, window)
-                        _add_floats(window, total[(y - top) * line : (y - top + 1) * line], position > 0)
+                        above = y - top
+                        _add_averages(
+                            padded[above],
+                            padded[above + 1],
+                            padded[above + 2],
+                            channels,
+                            np.float32(min(height, y + 2) - max(0, y - 1)),
+                            columns,
+                            total[above * line : (above + 1) * line],
+                            position > 0,
+                        )
                     continue
                 strip = carray(_at(picture + first * values.itemsize, values), (last - first,))
                 if scale:
@@ -483,16 +503,6 @@ def _add(bits: Any, total: Any, adds: bool) -> None:
 
 
 @_jit
-def _add_floats(values: Any, total: Any, adds: bool) -> None:
-    if adds:
-        for unit in range(len(values)):
-            total[unit] = np.float32(total[unit] + values[unit])
-    else:
-        for unit in range(len(values)):
-            total[unit] = values[unit]
-
-
-@_jit
 def _add_normalised(bits: Any, scales: Any, shifts: Any, total: Any, adds: bool) -> None:
     if adds:
         for unit in range(len(bits)):
@@ -509,60 +519,23 @@ def _round(total: Any, bits: Any) -> None:
 
 
 @_jit
-def _average_line(bits: Any, y: int, line: int, channels: int, window: Any) -> None:
-    """The 3x3 averages of line ``y``, summed from above to below and from left to right, as torch does."""
-    height = len(bits) // line
-    above, below = max(0, y - 1), min(height, y + 2)
-    last = line - channels
-    inside = line - 2 * channels  # units that have neighbours on both sides
-    if below - above == 3 and inside > 0:
-        _average_nine(
-            bits[(y - 1) * line : y * line],
-            bits[y * line : (y + 1) * line],
-            bits[(y + 1) * line : (y + 2) * line],
-            channels,
-            window[channels:last],
-        )
-    elif inside > 0:
-        _clear(window[channels:last])
-        for other in range(above, below):
-            _add_three(bits[other * line : (other + 1) * line], channels, window[channels:last])
-        _divide(window[channels:last], np.float32(3 * (below - above)))
-    for edge in range(0, line, max(channels, last)):
-        into = window[edge : edge + channels]
-        left, right = max(0, edge - channels), min(line, edge + 2 * channels)
-        _clear(into)
-        for other in range(above, below):
-            for column in range(other * line + left, other * line + right, channels):
-                _add(bits[column : column + channels], into, True)
-        _divide(into, np.float32((below - above) * (right - left) // channels))
-
-
-@_jit
-def _average_nine(a: Any, b: Any, c: Any, step: int, total: Any) -> None:
+def _add_averages(a: Any, b: Any, c: Any, step: int, rows: Any, columns: Any, total: Any, adds: bool) -> None:
+    """The 3x3 averages around a line, summed from above to below and from left to right, as torch does."""
     # Slices, for an index with a step added might wrap around, and such loops stay scalar.
     a_middle, b_middle, c_middle = a[step:], b[step:], c[step:]
     a_right, b_right, c_right = a[2 * step :], b[2 * step :], c[2 * step :]
-    for unit in range(len(total)):
-        sum_ = np.float32(np.float32(_widen(a[unit]) + _widen(a_middle[unit])) + _widen(a_right[unit]))
-        sum_ = np.float32(np.float32(sum_ + _widen(b[unit])) + _widen(b_middle[unit]))
-        sum_ = np.float32(np.float32(sum_ + _widen(b_right[unit])) + _widen(c[unit]))
-        sum_ = np.float32(np.float32(sum_ + _widen(c_middle[unit])) + _widen(c_right[unit]))
-        total[unit] = np.float32(sum_ / np.float32(9))
-
-
-@_jit
-def _add_three(bits: Any, step: int, total: Any) -> None:
-    middle, right = bits[step:], bits[2 * step :]
-    for unit in range(len(total)):
-        two = np.float32(np.float32(total[unit] + _widen(bits[unit])) + _widen(middle[unit]))
-        total[unit] = np.float32(two + _widen(right[unit]))
-
-
-@_jit
-def _divide(values: Any, divisor: Any) -> None:
-    for unit in range(len(values)):
-        values[unit] = np.float32(values[unit] / divisor)
+    if adds:
+        for unit in range(len(total)):
+            sum_ = np.float32(np.float32(a[unit] + a_middle[unit]) + a_right[unit])
+            sum_ = np.float32(np.float32(np.float32(sum_ + b[unit]) + b_middle[unit]) + b_right[unit])
+            sum_ = np.float32(np.float32(np.float32(sum_ + c[unit]) + c_middle[unit]) + c_right[unit])
+            total[unit] = np.float32(total[unit] + np.float32(sum_ / np.float32(rows * columns[unit])))
+    else:
+        for unit in range(len(total)):
+            sum_ = np.float32(np.float32(a[unit] + a_middle[unit]) + a_right[unit])
+            sum_ = np.float32(np.float32(np.float32(sum_ + b[unit]) + b_middle[unit]) + b_right[unit])
+            sum_ = np.float32(np.float32(np.float32(sum_ + c[unit]) + c_middle[unit]) + c_right[unit])
+            total[unit] = np.float32(sum_ / np.float32(rows * columns[unit]))
 
 
 @_jit
