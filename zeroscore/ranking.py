@@ -146,8 +146,8 @@ def score_many(
         store: a folder to keep scores in as they come. A run that is started again, or wants more architectures or
             scorers with the same settings, scores only what is missing.
         tie_weights: give every place (cell, edge, operation) one weight that all architectures use, so that many run
-            at once and share what they have in common. Scores agree with those of fresh weights as well as those of two
-            seeds agree with each other.
+            at once and share what they have in common. Scores agree with those of fresh weights nearly as well as those
+            of two seeds agree with each other.
         precision: "float32", "bfloat16", or "auto": "bfloat16" where the device multiplies it natively.
         count: which ReLU applications count: application, reference or live.
         seed: of the networks' initialisation.

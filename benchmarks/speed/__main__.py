@@ -51,10 +51,12 @@ def main() -> None:
     rows = []
     with kept_pages(images.device):
         rows += one_architecture(cells, images, arguments.seed)
-        rows += share_of_kernel(cells, images)
-    rows += calls(cells, images)
-    with kept_pages(images.device):
-        rows += costs(images, rng)
+        if not arguments.only_one:
+            rows += share_of_kernel(cells, images)
+    if not arguments.only_one:
+        rows += calls(cells, images)
+        with kept_pages(images.device):
+            rows += costs(images, rng)
     append(arguments.out, [{"batch": arguments.batch, "cells": arguments.cells, **row} for row in rows])
 
 
@@ -223,6 +225,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--cells", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only-one", action="store_true", help="part 1 alone")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.csv")
     return parser.parse_args()
 

@@ -142,10 +142,12 @@ def draw_weights(
     """
     generator = torch.Generator().manual_seed(seed)
     dtype = torch.bfloat16 if bfloat16 else torch.float32
+    # cuDNN would lay them out anew at every call; a CPU does so whatever it gets.
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
     return {
         place: nn.init.kaiming_uniform_(
             torch.empty(shape, dtype=torch.float32, device="cpu"), a=math.sqrt(5), generator=generator
-        ).to(device, dtype, memory_format=torch.channels_last)
+        ).to(device, dtype, memory_format=layout)
         for place, shape in places(layers, edges)
     }
 
