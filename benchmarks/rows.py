@@ -6,12 +6,13 @@ import datetime
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 import torch
 from rich.console import Console
+
+from zeroscore.version import package_version
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -38,7 +39,7 @@ def environment() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
+        **{name: package_version(name) for name in PACKAGES},
     }
 
 
@@ -50,10 +51,3 @@ def cpu_name() -> str:
         found = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         name = found[0] if found else name
     return f"{name}, {os.cpu_count()} cores"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

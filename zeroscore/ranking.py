@@ -31,7 +31,7 @@ from zeroscore.scorers import SCORERS, Scorer
 from zeroscore.spaces import SPACES, Space
 from zeroscore.store import Row, Store, read_store
 from zeroscore.tables import Table
-from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Score, UsageError, ZeroscoreError
+from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Score, UsageError, ZeroscoreError, one_of
 from zeroscore.version import __version__
 
 
@@ -228,9 +228,9 @@ def score_function(
             ((_, (known[network],)),) = run(settings, [Task(network, (chosen,))])
         return known[network]
 
-    pages = kept_pages(settings.images.device)
-    pages.__enter__()
-    weakref.finalize(score, pages.__exit__, None, None, None)
+    pages = ExitStack()
+    pages.enter_context(kept_pages(settings.images.device))
+    weakref.finalize(score, pages.close)
     return score
 
 
@@ -391,8 +391,7 @@ class _Pending:
 
 
 def _representative(settings: Settings, arch: Hashable) -> Hashable:
-    ties = {"tie_weights": True} if settings.tie_weights else {}
-    representative: Hashable = settings.space.canonical(arch, settings.count, **ties)
+    representative: Hashable = settings.space.canonical(arch, settings.count, **settings.ties)
     return representative
 
 
@@ -445,7 +444,7 @@ def _provenance(settings: Settings) -> dict[str, Any]:
         "precision": settings.precision,
         "seed": settings.seed,
         "num_classes": settings.num_classes,
-        **({"tie_weights": True} if settings.tie_weights else {}),
+        **settings.ties,
     }
 
 
@@ -459,8 +458,8 @@ def _settings(
     num_classes: int,
     tie_weights: bool,
 ) -> Settings:
-    _one_of("count", count, COUNTS)
-    _one_of("precision", precision, PRECISIONS)
+    one_of("count", count, COUNTS)
+    one_of("precision", precision, PRECISIONS)
     if tie_weights and not getattr(space, "ties_weights", False):
         tying = [name for name in SPACES.names() if getattr(SPACES.get(name), "ties_weights", False)]
         raise UsageError(f"networks of space {space.name!r} cannot share weights; spaces that can: {', '.join(tying)}")
@@ -496,8 +495,3 @@ def _whole(name: str, value: SupportsIndex, least: int) -> int:
     if not least <= number < 2**63:
         raise UsageError(f"{name} is {number}, expected {least} to {2**63 - 1}")
     return number
-
-
-def _one_of(kind: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown {kind} {value!r}; known: {', '.join(known)}")

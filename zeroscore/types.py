@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,6 +80,12 @@ MODEL_ERRORS = (
     *(MemoryError, NameError, ImportError, OSError),
 )
 """What building a network, or a forward pass on an input it was not made for, may raise."""
+
+
+def one_of(kind: str, value: str, known: Sequence[str]) -> None:
+    """Raise UsageError, with the choices, unless ``value`` is among ``known``."""
+    if value not in known:
+        raise UsageError(f"unknown {kind} {value!r}; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,10 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def _lanes(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> tuple[Any, Any]:
-    vector = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), WORD_BITS)
+def _lanes(
+    context: Any, builder: Any, array_type: Any, array: Any, offset: Any, count: int = WORD_BITS
+) -> tuple[Any, Any]:
+    vector = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), count)
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer()), vector
 
@@ -237,17 +239,8 @@ def _pack_rows(bits: Any, infinity: Any, words: Any, start: int, step: int) -> N
 
 @_jit
 def _relu_pack_rows(bits: Any, out: Any, zero: Any, infinity: Any, words: Any, start: int, step: int) -> None:
-    batch, units = bits.shape
-    for row in range(start, batch, step):
-        for word in range(units // WORD_BITS):
-            words[row, word] = _relu_pack_word(bits, out, row * units + word * WORD_BITS, zero, infinity)
-        if units % WORD_BITS:
-            last = 0
-            for unit in range(units - units % WORD_BITS, units):
-                value = bits[row, unit]
-                last |= (0 < value <= infinity) << unit % WORD_BITS
-                out[row, unit] = 0 if zero < value <= zero + infinity else value
-            words[row, -1] = last
+    for row in range(start, len(bits), step):
+        _relu_pack_strip(bits[row], out[row], words[row], zero, infinity)
 
 
 @_jit
@@ -347,21 +340,20 @@ def _column_sum(lanes: int) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             floats = ir.VectorType(ir.FloatType(), lanes)
 
-            def pointer(which: int, offset: Any, vector: Any) -> Any:
-                data = context.make_array(signature.args[which])(context, builder, args[which]).data
-                return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
+            def pointer(which: int, offset: Any) -> tuple[Any, Any]:
+                return _lanes(context, builder, signature.args[which], args[which], offset, lanes)
 
-            integers = ir.VectorType(ir.IntType(bits.dtype.bitwidth), lanes)
-            centre = builder.load(pointer(4, args[7], floats), align=4)
+            centre = _float_lanes(builder, builder.load(pointer(4, args[7])[0], align=4))
             total = cgutils.alloca_once_value(builder, ir.Constant(floats, [0.0] * lanes))
             with cgutils.for_range(builder, args[2]) as loop:
                 offset = builder.add(args[1], builder.mul(loop.index, args[3]))
-                value = _float_lanes(builder, builder.load(pointer(0, offset, integers), align=2))
+                value = _float_lanes(builder, builder.load(pointer(0, offset)[0], align=2))
                 away = builder.fsub(value, centre)
                 so_far = builder.load(total)
                 summed = builder.fadd(so_far, value)
                 builder.store(builder.select(args[5], _fused(builder, away, away, so_far), summed), total)
-            builder.store(builder.load(total), pointer(6, args[7], floats), align=4)
+            target, integers = pointer(6, args[7])
+            builder.store(builder.bitcast(builder.load(total), integers), target, align=4)
             return context.get_dummy_value()
 
         integer = types.intp

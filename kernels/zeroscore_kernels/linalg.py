@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Int32, Int64, Shaped
 from torch import Tensor
 
 # The share of a row that the rows before it do not explain. Rounding leaves a singular matrix of condition k (but for
@@ -35,7 +35,7 @@ def logdet(K: Shaped[Tensor, "*cells batch batch"]) -> Float64[Tensor, "*cells"]
     doubtful = (failed != 0) | ~(pivots > suspicious).all(-1)
     value: Tensor = pivots.log().sum(-1) + 2 * scale.log().sum(-1)
     if doubtful.any():  # the one thing that the host has to know before the end
-        value[doubtful] = _doubted(K[doubtful], unit[doubtful], scale[doubtful])
+        value[doubtful] = _doubted(*(each[doubtful] for each in (K, unit, scale, pivots, failed)))
     return value
 
 
@@ -43,10 +43,10 @@ def _doubted(
     K: Shaped[Tensor, "cells batch batch"],
     unit: Float64[Tensor, "cells batch batch"],
     scale: Float64[Tensor, "cells batch"],
+    pivots: Float64[Tensor, "cells batch"],
+    failed: Int32[Tensor, " cells"],
 ) -> Float64[Tensor, " cells"]:
     """Log-determinants of matrices that are singular, nearly so, or not positive definite."""
-    factor, failed = torch.linalg.cholesky_ex(unit)
-    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
     indefinite = failed != 0
     if indefinite.any():
         lu = torch.linalg.lu_factor_ex(unit[indefinite]).LU

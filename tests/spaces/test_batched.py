@@ -466,7 +466,7 @@ def test_live_runs_less():
 
 def test_sixty_four_cells_take_forty_calls_each_at_most(monkeypatch):
     """Every call of the framework counts, views too; a kernel as its launches on a GPU, with the copy of its table."""
-    launches = {"batch_norm_affine": 2, "sum_terms": 2, "pack_signs": 1}
+    launches = {"batch_norm_affine": 2, "sum_terms": 2}
     archs, images = drawn(64, seed=9), noise(2)
     SPACE.codes(archs, images, tie_weights=True)  # the weights are drawn once for all cells of a sweep
     calls = Calls()

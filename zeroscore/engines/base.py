@@ -35,6 +35,11 @@ class Settings:
     num_classes: int
     tie_weights: bool = False
 
+    @property
+    def ties(self) -> dict[str, bool]:
+        """What to add where a space is asked: nothing without tied weights, which not every space knows."""
+        return {"tie_weights": True} if self.tie_weights else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

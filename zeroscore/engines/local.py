@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,16 @@ from zeroscore.scorers import MODEL_ERRORS, failure, score_evidence
 from zeroscore.spaces.batched import BatchedSpace, Codes
 from zeroscore.types import Code, Score, UsageError
 
-Known = dict[str, Any]  # attributes of one network's Evidence
+Known = Mapping[str, Any]  # attributes of one network's Evidence
+
+
+class _Ran(NamedTuple):
+    """What the codes of one network said, what its scores are to say of the run, and the seconds that it took."""
+
+    known: Known
+    details: Mapping[str, Any]
+    seconds: float
+
 
 # Feature maps of the widest layer that one network holds at the same time, its codes included; seen at most 9.
 _MAPS_HELD = 12
@@ -49,7 +58,7 @@ def local(settings: Settings, tasks: Iterable[Task]) -> Iterator[tuple[Task, tup
             most = most or (networks_at_once(settings, images, first.arch) if together else 1)
             chunk = [first, *itertools.islice(waiting, most - 1)]
             reading = [task for task in chunk if batched and any(scorer.needs.kernel for scorer in task.scorers)]
-            known: dict[Task, tuple[Known, float]] = {}
+            known: dict[Task, _Ran] = {}
             while reading:
                 part = reading[:most]
                 start = time.perf_counter()
@@ -58,11 +67,11 @@ def local(settings: Settings, tasks: Iterable[Task]) -> Iterator[tuple[Task, tup
                     most = -(-len(part) // 2)
                     continue
                 share_s = (time.perf_counter() - start) / len(part)
-                at_once = {"at_once": len(part)} if together else {}
-                known |= {task: ({**facts, **at_once}, share_s) for task, facts in zip(part, found, strict=True)}
+                details = {"at_once": len(part)} if together else {}
+                known |= {task: _Ran(facts, details, share_s) for task, facts in zip(part, found, strict=True)}
                 reading = reading[len(part) :]
             for task in chunk:
-                yield task, _score(settings, images, task, *known.get(task, ({}, 0.0)))
+                yield task, _score(settings, images, task, known.get(task, _Ran({}, {}, 0.0)))
 
 
 def networks_at_once(settings: Settings, images: Tensor, arch: Hashable) -> int:
@@ -110,27 +119,27 @@ def _read(codes: Codes) -> list[Known]:
     ]
 
 
-def _score(settings: Settings, images: Tensor, task: Task, known: Known, seconds: float) -> tuple[Score, ...]:
-    at_once = {"at_once": known.pop("at_once")} if "at_once" in known else {}
+def _score(settings: Settings, images: Tensor, task: Task, ran: _Ran) -> tuple[Score, ...]:
     evidence = Evidence.deferred(
-        _builder(settings, images, task.arch), images, settings.count, settings.seed, settings.precision, known
+        _builder(settings, images, task.arch), images, settings.count, settings.seed, settings.precision, ran.known
     )
     first, *others = (
-        replace(score, details={**score.details, **at_once}) if scorer.needs.kernel else score
+        replace(score, details={**score.details, **ran.details}) if scorer.needs.kernel else score
         for scorer, score in zip(task.scorers, score_evidence(evidence, task.scorers), strict=True)
     )
-    return (replace(first, seconds=first.seconds + seconds), *others)
+    return (replace(first, seconds=first.seconds + ran.seconds), *others)
 
 
 def _builder(settings: Settings, images: Tensor, arch: Hashable) -> Callable[[], nn.Module]:
-    ties = {"tie_weights": True} if settings.tie_weights else {}
     failed: list[BaseException] = []
 
     def build() -> nn.Module:
         if failed:  # for another scorer: it would fail again
             raise failed[0]
         try:
-            model = settings.space.build(arch, settings.num_classes, seed=settings.seed, device=images.device, **ties)
+            model = settings.space.build(
+                arch, settings.num_classes, seed=settings.seed, device=images.device, **settings.ties
+            )
             return model.to(memory_format=torch.channels_last) if images.ndim == 4 else model  # type: ignore[no-any-return]
         except MODEL_ERRORS as error:
             failed.append(error)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import zeroscore_kernels as kernels
 from zeroscore.probe.capture import Capture, capture, preserved, tensors_in
 from zeroscore.probe.precision import resolve_precision
-from zeroscore.types import COUNTS, MODEL_ERRORS, Code, Count, Precision, Status, UnscorableError, UsageError
+from zeroscore.types import COUNTS, MODEL_ERRORS, Code, Count, Precision, Status, UnscorableError, UsageError, one_of
 
 
 class Evidence:
@@ -43,8 +43,7 @@ class Evidence:
         seed: int = 0,
         precision: Precision = "float32",
     ) -> None:
-        if count not in COUNTS:
-            raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
+        one_of("count", count, COUNTS)
         if not isinstance(model, nn.Module):
             raise UsageError(f"the model must be a torch.nn.Module, not {type(model).__name__}; build it first")
         check_images(images)

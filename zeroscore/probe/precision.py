@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zeroscore.types import PRECISIONS, Precision, UsageError
+from zeroscore.types import PRECISIONS, Precision, one_of
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
@@ -15,8 +15,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     Raises:
         UsageError: unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    one_of("precision", precision, PRECISIONS)
     if precision != "auto":
         return precision
     return "bfloat16" if _has_bfloat16(device) else "float32"

@@ -23,8 +23,8 @@ from jaxtyping import Bool, Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeroscore.types import COUNTS, Count, UsageError
-from zeroscore_kernels import Sums, batch_norm_affine, pack_signs, sum_terms
+from zeroscore.types import COUNTS, Count, UsageError, one_of
+from zeroscore_kernels import Sums, batch_norm_affine, sum_terms
 
 A_contra = TypeVar("A_contra", bound=Hashable, contravariant=True)
 
@@ -97,6 +97,19 @@ class BatchedSpace(Protocol[A_contra]):
     def widest(self, arch: A_contra, images: Tensor) -> int:
         """Numbers in the largest feature map of one network on these images."""
         ...
+
+
+def are_cell_images(images: Tensor) -> bool:
+    """Whether cells with two halvings between them can run on these images: float32 [B, 3, 4 m, 4 n], m and n > 1."""
+    shaped = images.ndim == 4 and images.shape[1] == 3
+    return images.dtype is torch.float32 and shaped and all(size % 4 == 0 and size > 4 for size in images.shape[2:])
+
+
+def need_cell_images(images: Tensor) -> None:
+    """Raise UsageError unless ``are_cell_images``."""
+    if not are_cell_images(images):
+        found = f"{images.dtype} {list(images.shape)}"
+        raise UsageError(f"images are {found}; expected torch.float32 [batch, 3, 4 * m, 4 * n], m and n > 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +236,7 @@ def run_cells(
     Raises:
         UsageError: unknown count, no cells or no images.
     """
-    if count not in COUNTS:
-        raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
+    one_of("count", count, COUNTS)
     if not cells or not len(images):
         raise UsageError(f"{len(cells)} architecture(s) and {len(images)} image(s); codes need both")
     autocast = torch.autocast(images.device.type, enabled=False)  # whatever the caller is in
@@ -322,31 +334,35 @@ class _Run:
                 sources[origin] = _there(nodes[origin[0]].sums.value), None
         if not table:
             return _Node(row_of, Sums(None, None, None))
-        return self._node(sources, table, row_of, reads, layer.out_channels)
+        if not sources:  # every network has zeros here; a source says of which shape
+            halvings = sum(before.reduces for before in self.layers[:index])
+            height, width = (side >> halvings for side in self.images.shape[2:])
+            shape = (self.batch, layer.out_channels, height, width)
+            sources[target, "zeros"] = torch.zeros(shape, dtype=self.dtype, device=self.device), None
+        return self._node(sources, table, row_of, reads)
 
     def _residual(self, index: int, node: _Node) -> _Node:
         """The residual block of stride 2, whose two ReLUs count where the output depends on them."""
         counts = [self.applied * cell.passes for cell in self.cells]
-        rows = sorted(set(node.row))
-        row_of = [rows.index(row) for row in node.row]
+        value, relu = _there(node.sums.value), _there(node.sums.relu)
+        rows = len(value) // self.batch  # every network needs its cells' outputs, so all are in use
         self._record(node, counts)
-        relu = self._take(node.sums.relu, rows)
         first = (0, "conv_a")
         inside = self._node(
-            {first: self._convolve((index, "conv_a"), relu, len(rows), stride=2)},
-            {((first, row, False),): row for row in range(len(rows))},
-            row_of,
+            {first: self._convolve((index, "conv_a"), relu, rows, stride=2)},
+            {((first, row, False),): row for row in range(rows)},
+            node.row,
             _Reads(relu=True, words=True),
         )
         self._record(inside, counts)
         second, shortcut = (0, "conv_b"), (0, "shortcut")
-        halved = F.avg_pool2d(self._take(node.sums.value, rows), 2, 2)
+        halved = F.avg_pool2d(value, 2, 2)
         sources: dict[_Source, _Maps] = {
             shortcut: (self._convolved((index, "shortcut"), halved), None),
-            second: self._convolve((index, "conv_b"), _there(inside.sums.relu), len(rows)),
+            second: self._convolve((index, "conv_b"), _there(inside.sums.relu), rows),
         }
-        table: dict[_Recipe, int] = {((shortcut, row, False), (second, row, False)): row for row in range(len(rows))}
-        return self._node(sources, table, row_of, self._reads_before(index + 1))
+        table: dict[_Recipe, int] = {((shortcut, row, False), (second, row, False)): row for row in range(rows)}
+        return self._node(sources, table, node.row, self._reads_before(index + 1))
 
     def _head(self, node: _Node) -> Bool[Tensor, " networks"]:
         """The ReLU after the last normalisation counts once; says whether what enters it is finite."""
@@ -366,26 +382,19 @@ class _Run:
         table: Mapping[_Recipe, int],
         row_of: Sequence[int],
         reads: _Reads,
-        channels: int = 0,
     ) -> _Node:
         """One row for each entry of ``table``: the sum of its terms (source, row, pooled)."""
-        if sources:
-            units = next(iter(sources.values()))[0][0].numel()
-            number = {source: index for index, source in enumerate(sources)}
-            sums = sum_terms(
-                [maps for maps, _ in sources.values()],
-                [affine for _, affine in sources.values()],
-                [[(number[source], row, pooled) for source, row, pooled in terms] for terms in table],
-                self.batch,
-                value=reads.value,
-                relu=reads.relu,
-                words=reads.words,
-            )
-        else:
-            zeros = torch.zeros(self.batch, *self.size, channels, dtype=self.dtype, device=self.device)
-            zeros = zeros.permute(0, 3, 1, 2)
-            units = zeros[0].numel()
-            sums = Sums(zeros, zeros, pack_signs(zeros))
+        number = {source: index for index, source in enumerate(sources)}
+        sums = sum_terms(
+            [maps for maps, _ in sources.values()],
+            [affine for _, affine in sources.values()],
+            [[(number[source], row, pooled) for source, row, pooled in terms] for terms in table],
+            self.batch,
+            value=reads.value,
+            relu=reads.relu,
+            words=reads.words,
+        )
+        units = next(iter(sources.values()))[0][0].numel()
         zero_rows = frozenset(row for terms, row in table.items() if not terms)
         return _Node(row_of, sums, units, zero_rows)
 
@@ -397,9 +406,7 @@ class _Run:
 
     def _convolved(self, place: Place, inputs: Tensor, stride: int = 1) -> Tensor:
         weight = self.weights[place]
-        maps = F.conv2d(inputs, weight, stride=stride, padding=weight.shape[-1] // 2)
-        self.size = maps.shape[2:]
-        return maps
+        return F.conv2d(inputs, weight, stride=stride, padding=weight.shape[-1] // 2)
 
     def _take(self, maps: Tensor | None, rows: Sequence[int]) -> Tensor:
         """The images of ``rows``: a view where they lie side by side."""

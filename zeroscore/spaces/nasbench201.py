@@ -21,9 +21,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroscore.spaces.base import SPACES
-from zeroscore.spaces.batched import CONVS, EDGES, Codes, Layer, Place, Weights, draw_weights, run_cells
+from zeroscore.spaces.batched import (
+    CONVS,
+    EDGES,
+    Codes,
+    Layer,
+    Place,
+    Weights,
+    are_cell_images,
+    draw_weights,
+    need_cell_images,
+    run_cells,
+)
 from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, Zero, seeded_init
-from zeroscore.types import COUNTS, Count, UsageError
+from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 OPS = ("avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3", "skip_connect")
 """The five operations, in the order of their texts, so that the space iterates in the order of its texts."""
@@ -122,8 +133,7 @@ class NASBench201:
             UsageError: ``arch`` is not a cell of this space, or ``count`` is unknown.
         """
         self._check(arch)
-        if count not in COUNTS:
-            raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
+        one_of("count", count, COUNTS)
         return _representatives(count == "live", tie_weights)[arch]
 
     def is_live(self, arch: Cell) -> bool:
@@ -186,9 +196,7 @@ class NASBench201:
         """
         for arch in archs:
             self._check(arch)
-        if not self.takes(images):
-            found = f"{images.dtype} {list(images.shape)}"
-            raise UsageError(f"images are {found}; expected torch.float32 [batch, 3, 4 * m, 4 * n], m and n > 1")
+        need_cell_images(images)
         if tie_weights:
             weights = _tied_weights(seed, images.device, bfloat16)
         elif len(archs) == 1:
@@ -199,8 +207,7 @@ class NASBench201:
 
     def takes(self, images: Tensor) -> bool:
         """Whether ``codes`` can run on images of this shape and type."""
-        shaped = images.ndim == 4 and images.shape[1] == 3
-        return images.dtype is torch.float32 and shaped and all(size % 4 == 0 and size > 4 for size in images.shape[2:])
+        return are_cell_images(images)
 
     def widest(self, arch: Cell, images: Tensor) -> int:
         """Numbers in the largest feature map of one network on these images."""

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroscore.spaces.base import SPACES
-from zeroscore.spaces.batched import EDGES, Codes, Layer, draw_weights, run_cells
+from zeroscore.spaces.batched import EDGES, Codes, Layer, are_cell_images, draw_weights, need_cell_images, run_cells
 from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, seeded_init
 from zeroscore.spaces.nasbench201 import Cell
-from zeroscore.types import COUNTS, Count, UsageError
+from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 CANDIDATES = (8, 16, 24, 32, 40, 48, 56, 64)
 """The channel numbers that a layer may have."""
@@ -94,8 +94,7 @@ class NATSSize:
             UsageError: ``arch`` is not an architecture of this space, or ``count`` is unknown.
         """
         self._check(arch)
-        if count not in COUNTS:
-            raise UsageError(f"unknown count {count!r}; known: {', '.join(COUNTS)}")
+        one_of("count", count, COUNTS)
         return arch
 
     def is_live(self, arch: Channels) -> bool:
@@ -140,9 +139,7 @@ class NATSSize:
         """
         for arch in archs:
             self._check(arch)
-        if not self.takes(images):
-            found = f"{images.dtype} {list(images.shape)}"
-            raise UsageError(f"images are {found}; expected torch.float32 [batch, 3, 4 * m, 4 * n], m and n > 1")
+        need_cell_images(images)
         if tie_weights or len(archs) != 1:
             raise UsageError(f"{len(archs)} nats_size network(s) cannot share weights: give one, tie_weights=False")
         widths = itertools.pairwise((archs[0].channels[0], *archs[0].channels))
@@ -152,8 +149,7 @@ class NATSSize:
 
     def takes(self, images: Tensor) -> bool:
         """Whether ``codes`` can run on images of this shape and type."""
-        shaped = images.ndim == 4 and images.shape[1] == 3
-        return images.dtype is torch.float32 and shaped and all(size % 4 == 0 and size > 4 for size in images.shape[2:])
+        return are_cell_images(images)
 
     def widest(self, arch: Channels, images: Tensor) -> int:
         """Numbers in the largest feature map of one network on these images."""
