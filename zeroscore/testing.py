@@ -12,10 +12,14 @@ Each test is plain assertions with messages; pytest is not imported.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import itertools
 import math
+import os
 import random
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +33,7 @@ import zeroscore_kernels as kernels
 from zeroscore.probe import Evidence, load_images
 from zeroscore.scorers import MODEL_ERRORS, Scorer, score_evidence
 from zeroscore.search import Algorithm, ExhaustedError
-from zeroscore.spaces import Space, load_space
+from zeroscore.spaces import SPACES, Space, load_space
 from zeroscore.spaces.batched import BatchedSpace, Codes
 from zeroscore.tables import Metric, Table
 from zeroscore.types import COUNTS, Count, Needs, Score, UsageError, ZeroscoreError
@@ -43,6 +47,18 @@ def _worth(arch: object) -> float:
 def _failing(failed: float, share: float) -> Callable[[object], float]:
     """As _worth, but ``failed`` for a share of the architectures."""
     return lambda arch: failed if _worth(arch) < share else _worth(arch)
+
+
+def fingerprint(name: str) -> str:
+    """What a registered space gives for fixed seeds: hashes of its architectures and of a network's weights."""
+    space, rng = load_space(name), np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(4)]
+    grown = [space.mutate(arch, rng) for arch in drawn]
+    texts = [str(arch) for arch in (*drawn, *grown, *map(space.canonical, drawn), *space.neighbours(drawn[0]))]
+    weights = hashlib.sha256()
+    for key, tensor in space.build(drawn[0], seed=3).state_dict().items():
+        weights.update(key.encode() + tensor.numpy().tobytes())
+    return f"architectures {zlib.crc32(' '.join(texts).encode()):08x}, weights {weights.hexdigest()[:16]}"
 
 
 class ScorerContract:
@@ -137,10 +153,12 @@ class SpaceContract:
     Attributes:
         image_shape: what the space's networks take.
         samples: architectures that each test draws.
+        sizes: heights and widths of images, in pixels, that the networks run on as well.
     """
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     samples: int = 8
+    sizes: tuple[int, ...] = (16, 224)
 
     def make(self) -> Space[Any]:
         """The space under test."""
@@ -245,6 +263,48 @@ class SpaceContract:
             assert all(_same(weights[name], again[name]) for name in weights), f"one seed gave two networks of {arch}"
             different = any(not _same(weights[name], other[name]) for name in weights)
             assert different, f"two seeds gave one network of {arch}"
+
+    def test_build_under_other_defaults(self) -> None:
+        """The caller's default device and default type change nothing."""
+        space, (arch,) = self.make(), self._archs(samples=1)
+        mine = space.build(arch, seed=1).state_dict()
+        usual = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float64)
+            with torch.device("meta"):
+                other = space.build(arch, seed=1).state_dict()
+        finally:
+            torch.set_default_dtype(usual)
+        apart = [name for name in mine if _kind(other[name]) != _kind(mine[name])]
+        assert not apart, f"{apart[0]} of {arch} is another under another default device or type"
+        assert all(_same(mine[name], other[name]) for name in mine), f"{arch} has other weights under other defaults"
+
+    def test_other_sizes(self) -> None:
+        """A network runs on images of every size in ``sizes``."""
+        space, (arch,) = self.make(), self._archs(samples=1)
+        model = space.build(arch).eval()
+        for size in self.sizes:
+            image = torch.zeros(1, self.image_shape[0], size, size)
+            try:
+                with torch.no_grad():
+                    shape = tuple(model(image).shape)
+            except MODEL_ERRORS as error:
+                raise AssertionError(f"the network of {arch} does not run at {size} pixels: {error}") from error
+            assert shape == (1, 10), f"the network of {arch} maps an image of {size} pixels to {shape}"
+
+    def test_processes_agree(self) -> None:
+        """Another process draws the same architectures and builds the same networks (of a space that is registered)."""
+        space = self.make()
+        if space.name not in SPACES or type(load_space(space.name)) is not type(space):
+            return
+        command = "import sys; from zeroscore.testing import fingerprint; print(fingerprint(sys.argv[1]))"
+        environment = {**os.environ, "PYTHONHASHSEED": "1234"}
+        ran = subprocess.run(
+            [sys.executable, "-c", command, space.name], env=environment, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, f"another process cannot use {space.name}: {ran.stderr[-500:]}"
+        mine, its = fingerprint(space.name), ran.stdout.strip()
+        assert its == mine, f"another process has {its}, this one {mine}"
 
     def test_is_a_batched_space_or_none(self) -> None:
         """A space with ``codes`` has what goes with them."""
@@ -590,6 +650,10 @@ def _state(model: nn.Module) -> dict[str, Any]:
     gradients = {f"gradient of {name}": parameter.grad for name, parameter in model.named_parameters()}
     flags = {f"training flag of {name or 'the model'}": module.training for name, module in model.named_modules()}
     return {**tensors, **gradients, **flags}
+
+
+def _kind(tensor: Tensor) -> tuple[str, torch.dtype]:
+    return tensor.device.type, tensor.dtype
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -15,9 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from zeroscore import testing
 from zeroscore.probe import Evidence
 from zeroscore.scorers import SCORERS
 from zeroscore.search import SEARCHERS, Algorithm, ExhaustedError
+from zeroscore.spaces import SPACES
 from zeroscore.spaces.batched import Codes
 from zeroscore.spaces.nasbench201 import Cell, NASBench201
 from zeroscore.spaces.nats_size import NATSSize
@@ -121,6 +123,15 @@ def building(change: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Modul
     return lambda self, arch, num_classes=10, **options: change(NASBench201.build(self, arch, num_classes, **options))
 
 
+def where_it_may(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Linear(3, num_classes)
+
+
+def no_pool(model: Any) -> nn.Module:
+    return nn.Sequential(model.stem, nn.Flatten(), nn.Linear(16 * 32 * 32, 10))
+
+
 @pytest.mark.parametrize(
     ("changes", "test", "message"),
     [
@@ -155,12 +166,31 @@ def building(change: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Modul
         ({"build": building(lambda model: model.eval())}, "build", "not in training mode"),
         ({"build": building(lambda model: model.body)}, "build", "not to 7 classes"),
         ({"build": lambda self, arch, *args, **options: "network"}, "build", "gave a str"),
+        ({"build": where_it_may}, "build_under_other_defaults", "is another under another default device or type"),
+        ({"build": building(no_pool)}, "other_sizes", "does not run at 16 pixels: mat1 and mat2"),
+        (
+            {"build": building(lambda model: nn.Sequential(model, nn.Flatten(0)))},
+            "other_sizes",
+            r"of 16 pixels to \(10",
+        ),
     ],
 )
 def test_broken_spaces_are_noticed(changes, test, message):
     broken = type("Broken", (NASBench201,), changes)()
     attributes = {"image_shape": (16, 8, 8)} if "7 classes" in message else {}
     notices(SpaceContract, broken, f"test_{test}", message, **attributes)
+
+
+def test_a_space_that_another_process_sees_otherwise_is_noticed(monkeypatch):
+    monkeypatch.setattr(testing, "fingerprint", lambda name: "architectures of this process alone")
+    notices(SpaceContract, NASBench201(), "test_processes_agree", "this one architectures of this process alone")
+
+
+def test_a_space_that_another_process_lacks_is_noticed(monkeypatch):
+    mine = NASBench201()
+    mine.name = "of_this_process"
+    monkeypatch.setitem(SPACES._items, mine.name, mine)
+    notices(SpaceContract, mine, "test_processes_agree", "unknown space 'of_this_process'")
 
 
 def test_what_is_no_space_is_noticed():

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -517,49 +514,6 @@ def test_output_shape(side, num_classes):
 def test_a_network_has_classes(num_classes):
     with pytest.raises(UsageError, match=f"num_classes is {num_classes}; a network needs at least 1"):
         SPACE.build(SPACE.parse(GOOD), num_classes)
-
-
-DIGEST = """
-import hashlib
-from zeroscore.spaces import load_space
-
-def digest(text, seed):
-    space = load_space("nasbench201")
-    content = hashlib.sha256()
-    for name, tensor in space.build(space.parse(text), seed=seed).state_dict().items():
-        content.update(name.encode() + tensor.numpy().tobytes())
-    return content.hexdigest()
-"""
-
-
-def digest(text: str, seed: int) -> str:
-    names: dict[str, Any] = {}
-    exec(DIGEST, names)
-    return str(names["digest"](text, seed))
-
-
-def test_one_seed_one_network_in_any_process():
-    state = random.getstate(), repr(np.random.get_state()), torch.get_rng_state().tolist()
-    first = digest(GOOD, 3)
-    assert state == (random.getstate(), repr(np.random.get_state()), torch.get_rng_state().tolist())
-    torch.rand(3)
-    assert digest(GOOD, 3) == first
-    assert digest(GOOD, 4) != first
-    command = [sys.executable, "-c", f"{DIGEST}\nprint(digest({GOOD!r}, 3))"]
-    environment = {**os.environ, "PYTHONHASHSEED": "1234"}
-    other = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == first
-
-
-def test_the_callers_defaults_change_nothing():
-    first = digest(GOOD, 3)
-    with torch.device("meta"):
-        assert digest(GOOD, 3) == first
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert digest(GOOD, 3) == first
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 def test_a_device_is_where_the_network_ends():

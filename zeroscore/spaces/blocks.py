@@ -51,6 +51,12 @@ class ResidualBlock(nn.Module):
         return out
 
 
+def conv_norm(channels: tuple[int, int], size: int, stride: int = 1, groups: int = 1) -> tuple[nn.Module, nn.Module]:
+    """Convolution without bias from and to these ``channels``, and batch normalisation: two modules."""
+    conv = nn.Conv2d(*channels, size, stride, padding=size // 2, groups=groups, bias=False)
+    return conv, nn.BatchNorm2d(channels[1])
+
+
 @contextmanager
 def seeded_init(seed: int) -> Iterator[None]:
     """Draw default float32 initialisations on the CPU from ``seed``; every generator is as it was afterwards.

@@ -1,0 +1,1 @@
+"""Architectures as values: what spaces and tables both know. Import from the modules."""
