@@ -264,6 +264,17 @@ class SpaceContract:
             different = any(not _same(weights[name], other[name]) for name in weights)
             assert different, f"two seeds gave one network of {arch}"
 
+    def test_build_on_a_device(self) -> None:
+        """The whole network ends on the device that is asked for."""
+        space, (arch,) = self.make(), self._archs(samples=1)
+        found = {tensor.device.type for tensor in space.build(arch, device="meta").state_dict().values()}
+        assert found == {"meta"}, f"the network of {arch} is on {', '.join(sorted(found))}, not on 'meta' as asked"
+
+    def test_a_network_has_classes(self) -> None:
+        """Less than one class is a UsageError of one line."""
+        for classes in (0, -1):
+            _refuses(UsageError, self.make().build, self._archs(samples=1)[0], classes)
+
     def test_build_under_other_defaults(self) -> None:
         """The caller's default device and default type change nothing."""
         space, (arch,) = self.make(), self._archs(samples=1)

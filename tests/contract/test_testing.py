@@ -123,9 +123,9 @@ def building(change: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Modul
     return lambda self, arch, num_classes=10, **options: change(NASBench201.build(self, arch, num_classes, **options))
 
 
-def where_it_may(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0) -> nn.Module:
+def where_it_may(self: NASBench201, arch: Cell, num_classes: int = 10, *, seed: int = 0, device: Any = None) -> Any:
     torch.manual_seed(seed)
-    return nn.Linear(3, num_classes)
+    return nn.Linear(3, max(num_classes, 1))
 
 
 def no_pool(model: Any) -> nn.Module:
@@ -166,6 +166,8 @@ def no_pool(model: Any) -> nn.Module:
         ({"build": building(lambda model: model.eval())}, "build", "not in training mode"),
         ({"build": building(lambda model: model.body)}, "build", "not to 7 classes"),
         ({"build": lambda self, arch, *args, **options: "network"}, "build", "gave a str"),
+        ({"build": where_it_may}, "build_on_a_device", "is on cpu, not on 'meta' as asked"),
+        ({"build": where_it_may}, "a_network_has_classes", "was not refused with UsageError"),
         ({"build": where_it_may}, "build_under_other_defaults", "is another under another default device or type"),
         ({"build": building(no_pool)}, "other_sizes", "does not run at 16 pixels: mat1 and mat2"),
         (

@@ -291,17 +291,3 @@ def test_gradients_reach_all_as_the_network_vouches(text):
 def test_the_network_runs_on_images_of_other_sizes(side, num_classes):
     out = SPACE.build(SPACE.parse(GOOD), num_classes)(torch.randn(2, 3, side, side))
     assert out.shape == (2, num_classes)
-
-
-@pytest.mark.parametrize("num_classes", [0, -1])
-def test_a_network_has_classes(num_classes):
-    with pytest.raises(UsageError, match=f"num_classes is {num_classes}; a network needs at least 1"):
-        SPACE.build(SPACE.parse(GOOD), num_classes)
-
-
-# ---- determinism -----------------------------------------------------------------------------------------------------
-
-
-def test_a_device_is_where_the_network_ends():
-    model = SPACE.build(SPACE.parse(GOOD), device="meta")
-    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}

@@ -466,16 +466,3 @@ def test_stem_channels():
             with pytest.raises(UsageError) as caught:
                 refuse(bad)
             assert str(caught.value) == f"stem_channels is {bad!r}, expected a positive multiple of 4"
-
-
-def test_a_network_needs_a_class():
-    with pytest.raises(UsageError, match=r"^num_classes is 0; a network needs at least 1$"):
-        SPACE.build(SPACE.parse(GOOD), num_classes=0)
-
-
-def test_a_device_is_where_the_network_ends():
-    model = SMALL.build(SMALL.parse(GOOD), device="meta")
-    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
-
-
-# ---- determinism -----------------------------------------------------------------------------------------------------

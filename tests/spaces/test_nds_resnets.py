@@ -404,19 +404,3 @@ def test_the_network_runs_on_images_of_other_sizes(name, side, num_classes):
     space = load_space(name)
     out = space.build(space.parse(SMALL[name]), num_classes)(torch.randn(2, 3, side, side))
     assert out.shape == (2, num_classes)
-
-
-@pytest.mark.parametrize("num_classes", [0, -1])
-def test_a_network_has_classes(num_classes):
-    space = load_space("nds_resnet")
-    with pytest.raises(UsageError, match=f"num_classes is {num_classes}; a network needs at least 1"):
-        space.build(space.parse(SMALL["nds_resnet"]), num_classes)
-
-
-# ---- determinism -----------------------------------------------------------------------------------------------------
-
-
-def test_a_device_is_where_the_network_ends():
-    space = load_space("nds_resnet")
-    model = space.build(space.parse(SMALL["nds_resnet"]), device="meta")
-    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from zeroscore.types import UsageError
 
 
 class ReLUConvBN(nn.Module):
@@ -55,6 +57,21 @@ def conv_norm(channels: tuple[int, int], size: int, stride: int = 1, groups: int
     """Convolution without bias from and to these ``channels``, and batch normalisation: two modules."""
     conv = nn.Conv2d(*channels, size, stride, padding=size // 2, groups=groups, bias=False)
     return conv, nn.BatchNorm2d(channels[1])
+
+
+def initialised(
+    make: Callable[[], nn.Module], num_classes: int, seed: int, device: torch.device | str | None
+) -> nn.Module:
+    """The network that ``make`` builds under ``seeded_init``, on ``device`` (None: the CPU).
+
+    Raises:
+        UsageError: ``num_classes``, the outputs that it is to have, is less than 1.
+    """
+    if num_classes < 1:
+        raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
+    with seeded_init(seed):
+        network = make()
+    return network if device is None else network.to(device)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zeroscore.archs.graph import MAX_EDGES, MAX_VERTICES, OPS, CellGraph
 from zeroscore.archs.isomorphism import cell_at, cells, least
 from zeroscore.spaces.base import SPACES
-from zeroscore.spaces.blocks import seeded_init
+from zeroscore.spaces.blocks import initialised
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 STACKS = 3
@@ -149,12 +149,8 @@ class NASBench101:
                 multiple of 4.
         """
         self._check(arch)
-        if num_classes < 1:
-            raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
         stem = self.stem_channels if stem_channels is None else _multiple_of_4(stem_channels)
-        with seeded_init(seed):
-            network = Network(arch, stem, num_classes)
-        return network if device is None else network.to(device)
+        return initialised(lambda: Network(arch, stem, num_classes), num_classes, seed, device)
 
     def _check(self, arch: object) -> None:
         if arch not in self:

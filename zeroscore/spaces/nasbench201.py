@@ -33,7 +33,7 @@ from zeroscore.spaces.batched import (
     need_cell_images,
     run_cells,
 )
-from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, Zero, seeded_init
+from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, Zero, initialised
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 OPS = ("avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3", "skip_connect")
@@ -168,13 +168,14 @@ class NASBench201:
             UsageError: ``arch`` is not a cell of this space, or there is no class.
         """
         self._check(arch)
-        if num_classes < 1:
-            raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
-        with seeded_init(seed):
+
+        def make() -> nn.Module:
             network = Network(arch, num_classes)
-        if tie_weights:
-            _tie(network, arch, _tied_weights(seed, torch.device("cpu"), False))
-        return network if device is None else network.to(device)
+            if tie_weights:
+                _tie(network, arch, _tied_weights(seed, torch.device("cpu"), False))
+            return network
+
+        return initialised(make, num_classes, seed, device)
 
     ties_weights = True
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zeroscore.spaces.base import SPACES
 from zeroscore.spaces.batched import EDGES, Codes, Layer, are_cell_images, draw_weights, need_cell_images, run_cells
-from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, seeded_init
+from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, initialised
 from zeroscore.spaces.nasbench201 import Cell
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
@@ -112,11 +112,7 @@ class NATSSize:
             UsageError: ``arch`` is not an architecture of this space, or there is no class.
         """
         self._check(arch)
-        if num_classes < 1:
-            raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
-        with seeded_init(seed):
-            network = Network(arch, num_classes)
-        return network if device is None else network.to(device)
+        return initialised(lambda: Network(arch, num_classes), num_classes, seed, device)
 
     ties_weights = False
     """Networks of different widths have no weights in common."""

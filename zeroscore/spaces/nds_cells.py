@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from zeroscore.archs.genotype import INPUTS, Edge, Genotype, complaint
 from zeroscore.spaces.base import SPACES
-from zeroscore.spaces.blocks import ReLUConvBN, Zero, seeded_init
+from zeroscore.spaces.blocks import ReLUConvBN, Zero, initialised
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 WIDTH = 16
@@ -241,12 +241,10 @@ class NDSCells:
         self._check(arch)
         width = (arch.width or WIDTH) if width is None else width
         depth = (arch.depth or DEPTH) if depth is None else depth
-        for name, number in (("num_classes", num_classes), ("width", width), ("depth", depth)):
+        for name, number in (("width", width), ("depth", depth)):
             if number < 1:
                 raise UsageError(f"{name} is {number}; a network needs at least 1")
-        with seeded_init(seed):
-            network = Network(arch, num_classes, width, depth)
-        return network if device is None else network.to(device)
+        return initialised(lambda: Network(arch, num_classes, width, depth), num_classes, seed, device)
 
     def __len__(self) -> int:
         return min(self.size, sys.maxsize)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from zeroscore.archs.stages import STEM, Stages, cifar_strides
 from zeroscore.spaces.base import SPACES
-from zeroscore.spaces.blocks import conv_norm, seeded_init
+from zeroscore.spaces.blocks import conv_norm, initialised
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
 STAGES = 3
@@ -120,11 +120,7 @@ class NDSStages:
             UsageError: ``arch`` is not an architecture of this space, or there is no class.
         """
         self._check(arch)
-        if num_classes < 1:
-            raise UsageError(f"num_classes is {num_classes}; a network needs at least 1")
-        with seeded_init(seed):
-            network = Network(arch, num_classes)
-        return network if device is None else network.to(device)
+        return initialised(lambda: Network(arch, num_classes), num_classes, seed, device)
 
     def _check(self, arch: object) -> None:
         if arch not in self:
