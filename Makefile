@@ -1,17 +1,20 @@
-# make demo   score, rank and search 100 untrained networks (needs Python 3.11+ and pip); TABLE=FILE adds accuracies
+# make demo   score 100 untrained networks, hold the scores against true accuracies, draw a page, search (Python 3.11+, pip)
 # make test   the whole test suite
 # make lint   ruff, strict mypy, the import contract
 
 PYTHON ?= python3
 VENV ?= .venv
+TABLE ?= digits201
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint format clean
 
 demo: $(STAMP)
-	$(BIN)/zeroscore rank nasbench201 --sample 100 --images noise --batch 128 --seed 0 --scorers naswot,params,flops $(TABLE:%=--table %)
-	$(BIN)/zeroscore search nasbench201 --method regularized_evolution --evaluations 60 --batch 128 --seed 0 $(TABLE:%=--table %)
+	$(BIN)/zeroscore rank nasbench201 --table $(TABLE) --in-table --sample 100 --images noise --batch 128 --seed 0 --scorers naswot,params,flops --out demo/scores
+	$(BIN)/zeroscore evaluate demo/scores --table $(TABLE)
+	$(BIN)/zeroscore report demo/scores --table $(TABLE) --out demo/report.html
+	$(BIN)/zeroscore search nasbench201 --method regularized_evolution --evaluations 60 --batch 128 --seed 0
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -30,7 +33,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,tables,zoo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,report,tables,zoo]'
 	touch $(STAMP)
 
 clean:

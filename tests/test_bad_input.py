@@ -102,6 +102,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("cut.csv.gz").write_bytes(gzip.compress(table.encode())[:-200])
     pd.read_csv("table.csv").to_parquet("whole.parquet")
     Path("cut.parquet").write_bytes(Path("whole.parquet").read_bytes()[:-100])
+    Path("cut.tfrecord").write_bytes(b"\x10" + bytes(11) + b"cut")
+    Path("twice.csv").write_text(f"arch,c10_test_200\n{GOOD},80\n{GOOD},80\n")
+    Path("more.csv").write_text(f"arch,c10_test_200\n{GOOD},101\n")
+    Path("sizes.csv").write_text("channels,c10_test_90,c10_valid_12\n8:8:8:8:8,80,80\n")
+    Path("names.csv").write_text("arch,c10_test_200\na,80\n")
+    Path("ranking.csv").write_text(f"arch,canonical,naswot,naswot_status,status,seconds\n{GOOD},{GOOD},80,OK,OK,0.5\n")
     Path("no_arch.csv").write_text("name,c10_test_200\na,90\n")
     Path("stranger.pickle.pbz2").write_bytes(bz2.compress(pickle.dumps(Payload())))
     Path("NATS-tss-v1_0-3ffb9.pickle.pbz2").write_bytes(bz2.compress(pickle.dumps(Payload())))
@@ -150,6 +156,36 @@ def test_a_wrong_cell(case: str) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.complaint
     assert len(ran.complaint) < 400
+
+
+OTHER_SPACES = {
+    "a cycle": (
+        "nasbench101:0110/0011/0101/0000:conv3x3,conv3x3",
+        "nasbench101 matrix has a cycle: 1 -> 2 -> 1",
+    ),
+    "cut off": ("nasbench101:010/000/000:conv3x3", "nasbench101 cell has no path from input (vertex 0) to output"),
+    "an operation of another space": (
+        "nasbench101:010/001/000:sep_conv_3x3",
+        "unknown nasbench101 operation 'sep_conv_3x3' at vertex 1; known: conv3x3-bn-relu, conv1x1-bn-relu, maxpool3x3",
+    ),
+    "an unknown operation of a genotype": (
+        "darts:Genotype(normal=[('sep_conv_9x9', 0), ('skip_connect', 1)], normal_concat=[2], "
+        "reduce=[('skip_connect', 0), ('skip_connect', 1)], reduce_concat=[2])",
+        "unknown operation 'sep_conv_9x9' at node 2 of normal; known: none, max_pool_3x3, ",
+    ),
+    "code": ("darts:Genotype(normal=__import__('os').mkdir('unpickled'))", "is no list, name or number"),
+    "a layer too many": ("nas_bench_macro:222122020", "9 layer(s), expected 8"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_SPACES)
+def test_a_wrong_architecture_of_another_space(case: str) -> None:
+    text, words = OTHER_SPACES[case]
+    ran = zeroscore("score", text)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.complaint
+    assert len(ran.complaint) < 500
+    assert not Path("unpickled").exists()
 
 
 SCORE = ("score", "users_models:fine", "--batch", "4", "--shape", "3,8,8")
@@ -258,6 +294,8 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     ((*RANK, "--sample", "0"), 2, "'--sample': '0' is not a whole number of at least 1"),
     ((*RANK, "--sample", "15626"), 2, "--sample 15626; nasbench201 has 15,625 architectures, which --all ranks"),
     ((*RANK, "--all"), 2, "--all and --sample 2; give one of them"),
+    (("rank", "nds_resnext_a", "--all"), 2, "--all; nds_resnext_a has 11,390,625 architectures, more than the 10,000"),
+    (("rank", "darts", "--all"), 2, "--all; darts has "),
     ((*RANK, "--seed", "-1"), 2, "'--seed': '-1' is not a whole number of at least 0"),
     ((*SCORE, "--seed", str(2**63)), 2, f"'--seed': {2**63} is more than {2**63 - 1}"),
     ((*SEARCH, "--seed", "x"), 2, "'--seed': 'x' is not a whole number of at least 0"),
@@ -267,7 +305,7 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     ((*SEARCH, "--seconds", "soon"), 2, "'--seconds': 'soon' is not a number; see 'zeroscore search --help'"),
     # tables
     ((*RANK, "--table", "nowhere.csv"), 1, "no table at nowhere.csv: no such file or folder"),
-    ((*RANK, "--table", "nats-ts"), 2, "unknown table 'nats-ts': not a path, and not one of nasbench201, nats-sss"),
+    ((*RANK, "--table", "nats-ts"), 2, "unknown table 'nats-ts': not a path, and not one of digits201, hw-nas-bench, "),
     ((*RANK, "--table", "nats-tss"), 1, "table 'nats-tss' is not in home/tables; get NATS-tss-v1_0-3ffb9"),
     ((*RANK, "--table", "cut.csv"), 1, "cannot read table cut.csv: "),
     ((*RANK, "--table", "cut.csv.gz"), 1, "cannot read table cut.csv.gz: "),
@@ -285,7 +323,22 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     (("table", "info", "stranger.pickle.pbz2"), 1, "refusing to unpickle stranger.pickle.pbz2: a pickle runs its own"),
     (("table", "info", "NATS-tss-v1_0-3ffb9.pickle.pbz2"), 1, "is damaged or not what its name says: its MD5 "),
     (("table", "convert", "stranger.pickle.pbz2", "x.parquet"), 1, "refusing to unpickle stranger.pickle.pbz2"),
-    (("table", "convert", "table.csv", "x.parquet"), 2, "table.csv needs no conversion: load_table reads it as it is"),
+    (("table", "convert", "whole.parquet", "x.parquet"), 2, "whole.parquet needs no conversion: it is Parquet already"),
+    (("table", "info", "cut.tfrecord"), 1, "cut.tfrecord"),
+    (("table", "convert", "cut.tfrecord", "x.parquet"), 1, "cut.tfrecord"),
+    (("table", "info", "twice.csv"), 1, "table twice.csv: arch '|nor_conv_3x3~0|"),
+    (("table", "info", "more.csv"), 1, "column 'c10_test_200' has 101 in row 1, not an accuracy in percent"),
+    (("table", "get", "nasbench102"), 2, "unknown official table 'nasbench102'; known: nats-tss, nats-sss, "),
+    ((*RANK, "--table", "sizes.csv"), 2, "table 'sizes' is of space nats_size, not nasbench201"),
+    ((*SEARCH, "--table", "sizes.csv"), 2, "table 'sizes' is of space nats_size, not nasbench201"),
+    (("evaluate", "ranking.csv", "--table", "sizes.csv"), 2, "table 'sizes' is of space nats_size, not nasbench201"),
+    (("rank", "--in-table"), 2, "--in-table needs a table; give --table PATH-OR-NAME"),
+    (
+        ("rank", "--in-table", "--table", "table.csv", "--sample", "501"),
+        2,
+        "--sample 501; table 'table' has 500 architectures, which --all ranks",
+    ),
+    (("rank", "--in-table", "--table", "names.csv"), 2, "nasbench201 cell 'a': 1 node(s) separated by '+', expected 3"),
     (("table", "convert", "stranger.pickle.pbz2", "x.csv"), 2, "cannot convert to x.csv: a converted table is a "),
     (("table", "convert", "table.csv"), 2, "Missing argument 'TARGET'; see 'zeroscore table convert --help'"),
     # scores, and where they go

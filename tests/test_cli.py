@@ -27,6 +27,7 @@ import pytest
 import torch
 
 import zeroscore as zs
+import zeroscore_data
 from golden.harness import agrees, masked, transcript, zeroscore
 from zeroscore.scorers import SCORERS
 from zeroscore.types import Needs
@@ -204,7 +205,7 @@ def test_version() -> None:
     assert zeroscore("--version") == (0, f"zeroscore {importlib.metadata.version('zeroscore')}\n", "")
 
 
-@pytest.mark.parametrize("command", ["score", "rank", "search", "evaluate", "doctor", "table"])
+@pytest.mark.parametrize("command", ["score", "rank", "search", "evaluate", "report", "doctor", "table"])
 def test_every_command_has_help(command: str) -> None:
     ran = zeroscore(command, "--help")
     assert ran.code == 0
@@ -544,12 +545,12 @@ def test_doctor_golden() -> None:
     """Versions are masked, and with them how many blanks follow."""
     if torch.cuda.is_available():
         pytest.skip("the golden file is of a machine without CUDA")
-    for package in ("nats_bench", "nas-bench-201", "timm", "pillow", "triton"):
+    for package in ("nats_bench", "nas-bench-201", "google-crc32c", "timm", "plotly", "matplotlib", "pillow", "triton"):
         try:
             importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             pytest.skip(f"the golden file is of a machine with {package}")
-    text = transcript(("doctor",), zeroscore("doctor"))
+    text = transcript(("doctor",), zeroscore("doctor")).replace(zeroscore_data.__path__[0], "DATA")
     text = re.sub(r"\d+ of \d+ CPU threads", "# of # CPU threads", text)
     text = re.sub(r"torch (is a CPU build|was built for CUDA [\d.]+)", "torch ...", text)
     text = re.sub(r"(?<=  )\d+\.\d[\w.+]*", "#", text)
@@ -602,3 +603,20 @@ def test_tied_weights_are_for_spaces_that_have_them() -> None:
     ran = zeroscore("rank", "nats_size", "--sample", "1", *TINY, "--tie-weights")
     assert ran.code == 2
     assert ran.complaint == "networks of space 'nats_size' cannot share weights; spaces that can: nasbench201"
+
+
+# architectures of a table alone
+
+
+def test_rank_draws_from_the_table_alone() -> None:
+    held = [str(arch) for arch, _ in zip(SPACE, range(40), strict=False)]
+    Path("part.csv").write_text("arch,svhn_test_10\n" + "".join(f"{arch},{i}\n" for i, arch in enumerate(held)))
+    command = ("rank", "--in-table", "--table", "part.csv", "--scorers", "params", "--top", "99", "--json")
+    some = [zeroscore(*command, "--sample", "7", "--seed", seed).json["best"] for seed in ("0", "0", "1")]
+    drawn = [{row["arch"] for row in best} for best in some]
+    assert [len(archs) for archs in drawn] == [7, 7, 7]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert set.union(*drawn) <= set(held)
+    for all_of_it in ((), ("--all",)):
+        best = zeroscore(*command, *all_of_it).json["best"]
+        assert {row["arch"]: row["accuracy"] for row in best} == dict(zip(held, map(float, range(40)), strict=True))

@@ -1,4 +1,4 @@
-"""The command line: zeroscore score | rank | search | evaluate | table | doctor."""
+"""The command line: zeroscore score | rank | search | evaluate | report | table | doctor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,16 @@ import torch
 import typer
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table as Grid
 
 import zeroscore as zs
@@ -34,13 +44,20 @@ from zeroscore.metrics import regret
 from zeroscore.probe import Evidence
 from zeroscore.ranking import Progress as Step
 from zeroscore.ranking import score_function
+from zeroscore.report import check_targets, write_report
 from zeroscore.scorers import SCORERS, Scorer, failure, score_evidence
 from zeroscore.search import SEARCHERS
 from zeroscore.store import write_frame
-from zeroscore.tables import convert, installed_tables, tables_dir
-from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore.tables import convert, download, installed_tables, tables_dir
+from zeroscore.tables.about import check_space, datasets, default_metric, summary, usual_dataset
+from zeroscore.tables.download import by_hand, next_step, part_of
+from zeroscore.tables.load import names_of
+from zeroscore.types import UsageError, ZeroscoreError, one_of
 from zeroscore.zoo import BROKEN, DEFAULT_SHAPE, Target, find
-from zeroscore_data import manifest
+from zeroscore_data import Entry, embedded, manifest
+
+MOST = 10_000_000
+"""Architectures that --all takes at the most: they are kept in memory."""
 
 WIDE = 10_000
 """Columns of output to a file or a pipe: nothing is ever folded there."""
@@ -49,7 +66,7 @@ FILES = (".parquet", ".csv", ".csv.gz")
 """Endings of --out that mean one file, written at the end, and not a folder that scores go to as they come."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-table_app = typer.Typer(rich_markup_mode=None, help="List, inspect and convert benchmark tables.")
+table_app = typer.Typer(rich_markup_mode=None, help="List, get, inspect and convert benchmark tables.")
 app.add_typer(table_app, name="table")
 
 out = Console(highlight=False, markup=False, emoji=False)
@@ -121,7 +138,10 @@ Tables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="TABLE", help="A table's path or name; repeat it to join several."),
 ]
-Dataset = Annotated[str, typer.Option(metavar="NAME", help="Dataset of the table's accuracies.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Dataset of the table's accuracies; by default cifar10, or the only one it has."),
+]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the table's accuracies: valid or test.")]
 Epochs = Annotated[
     int | None,
@@ -145,7 +165,7 @@ def root(
 
 @table_app.callback(invoke_without_command=True)
 def table_root(context: typer.Context) -> None:
-    """List, inspect and convert benchmark tables."""
+    """List, get, inspect and convert benchmark tables."""
     _need_command(context)
 
 
@@ -210,6 +230,9 @@ def rank(
         int | None, typer.Option(parser=_whole(1), metavar="N", help="Rank N random architectures; by default 100.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Rank the whole space.")] = False,
+    in_table: Annotated[
+        bool, typer.Option("--in-table", help="Rank, or draw, only from the architectures that --table has.")
+    ] = False,
     scorers: Scorers = "naswot",
     count: Count = "application",
     precision: Precision = "auto",
@@ -219,7 +242,7 @@ def rank(
     engine: Annotated[str, typer.Option(metavar="NAME", help="Where scoring runs.")] = "auto",
     top: Top = 10,
     tables: Tables = None,
-    dataset: Dataset = "cifar10",
+    dataset: Dataset = None,
     split: Split = "test",
     epochs: Epochs = None,
     trust: Trust = False,
@@ -247,8 +270,11 @@ def rank(
     as_file = out_path is not None and out_path.name.endswith(FILES)
     if as_file and out_path is not None:
         _check_writable(out_path)
-    archs = list(chosen) if all_ else _draw(chosen, 100 if sample is None else sample, seed)
-    accuracies = _accuracies(tables, [str(arch) for arch in archs], dataset, split, epochs, trust)
+    table = _table(chosen, tables, trust) if tables else None
+    if in_table and table is None:
+        raise UsageError("--in-table needs a table; give --table PATH-OR-NAME")
+    archs = _architectures(chosen, table if in_table else None, sample, all_, seed)
+    accuracies = None if table is None else _accuracies(table, [str(arch) for arch in archs], dataset, split, epochs)
     steps: list[Step] = []
     try:
         with _progress(f"scoring {chosen.name}") as show:
@@ -314,7 +340,7 @@ def search(
     ] = None,
     seed: Seed = 0,
     tables: Tables = None,
-    dataset: Dataset = "cifar10",
+    dataset: Dataset = None,
     trust: Trust = False,
     images: Images = "noise",
     batch: Batch = 128,
@@ -347,7 +373,8 @@ def search(
         if out_path.suffix != ".parquet":
             raise UsageError(f"--out {str(out_path)!r}; a history is a .parquet file")
         _check_writable(out_path)
-    table = zs.load_table(*tables, trust=trust) if tables else None
+    table = _table(chosen, tables, trust) if tables else None
+    dataset = dataset or ("cifar10" if table is None else usual_dataset(table))
     source: Any
     if scores is not None:
         source, options = _stored(scores, scorer, chosen, method, table is None)
@@ -396,7 +423,7 @@ def evaluate(
     scorers: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Scorers to evaluate; by default all in SCORES.")
     ] = None,
-    dataset: Dataset = "cifar10",
+    dataset: Dataset = None,
     split: Split = "test",
     epochs: Epochs = None,
     trust: Trust = False,
@@ -410,7 +437,8 @@ def evaluate(
         raise UsageError("evaluate needs accuracies; give --table PATH-OR-NAME")
     chosen = zs.load_space(space)
     ranking = zs.load_ranking(scores, None if scorers is None else _names(scorers))
-    table = zs.load_table(*tables, trust=trust)
+    table = _table(chosen, tables, trust)
+    dataset = dataset or usual_dataset(table)
     column = table.column("accuracy", dataset, split, epochs)
     frames = []
     for name in ranking.scorers:
@@ -430,27 +458,197 @@ def evaluate(
     out.print("neg_inf: scores that failed are left out (drop), or rank behind all others (last)")
 
 
+@app.command(epilog="Example: zeroscore report scores --table accuracy.csv --out report.html")
+def report(
+    scores: Annotated[Path, typer.Argument(parser=_path, metavar="SCORES", help="What 'rank --out' wrote.")],
+    tables: Tables = None,
+    out_path: Annotated[
+        Path | None, typer.Option("--out", "-o", parser=_path, metavar="PATH", help="The .html file to write.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The search space; by default the one that SCORES are of.")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the report is about; by default SCORES' first.")
+    ] = None,
+    dataset: Dataset = None,
+    split: Split = "test",
+    epochs: Epochs = None,
+    trust: Trust = False,
+    histories: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--history", parser=_path, metavar="PATH", help="What 'search --out' wrote; repeat it for several."
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(metavar="ARCH", help="Whose overlap kernel to draw; by default the best by score."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="The images of SCORES, for the overlap kernel; by default noise, if it was noise."
+        ),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(parser=_whole(2), metavar="N", help="Images in the mini-batch, if SCORES do not say.")
+    ] = 128,
+    seed: Annotated[
+        int, typer.Option(parser=_whole(0, 2**63 - 1), metavar="N", help="Of images and weights, likewise.")
+    ] = 0,
+    png: Annotated[
+        Path | None,
+        typer.Option(parser=_path, metavar="PATH", help="Also save the main plot: a .png, .pdf or .svg file."),
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the page.")] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Draw scores, accuracies and searches on one page.
+
+    The page is one file that needs no network. Static baselines that SCORES lack are counted.
+    """
+    if not tables:
+        raise UsageError("report needs accuracies; give --table PATH-OR-NAME")
+    if out_path is None:
+        raise UsageError("report needs a file to write; give --out report.html")
+    _use(threads)
+    check_targets(out_path, png)
+    chosen = None if space is None else zs.load_space(space)
+    ranking = zs.load_ranking(scores)
+    named: dict[str, zs.SearchResult[Any]] = {
+        name: zs.SearchResult.load(path) for name, path in _file_names(histories or []).items()
+    }
+    table = zs.load_table(*tables, trust=trust)
+    with _progress("counting static baselines") as show:
+        done = write_report(
+            ranking,
+            table,
+            out_path,
+            space=chosen,
+            scorer=scorer,
+            dataset=dataset or usual_dataset(table),
+            split=split,
+            epochs=epochs,
+            histories=named,
+            arch=arch,
+            images=images,
+            batch=batch,
+            seed=seed,
+            picture=png,
+            title=title,
+            command=shlex.join(("zeroscore", *sys.argv[1:])),
+            progress=show,
+        )
+    if as_json:
+        _print_json({key: str(value) if isinstance(value, Path) else value for key, value in asdict(done).items()})
+        return
+    out.print(
+        f"{done.path}: {done.architectures:,} architectures, {done.scorer} against {done.column} of {table.name}, "
+        f"{done.bytes / 1e6:.1f} MB"
+    )
+    if done.failed:
+        out.print(f"without a finite score, on a strip of their own: {done.failed:,}")
+    if done.left_out:
+        out.print(f"without an accuracy, left out: {done.left_out:,}")
+    if done.kernel:
+        out.print(f"no overlap kernel: {done.kernel}")
+    if done.picture is not None:
+        out.print(f"the main plot is in {done.picture}")
+
+
 @table_app.command("list")
 def table_list(as_json: Json = False) -> None:
-    """List official tables, and those installed here."""
-    installed = installed_tables()
+    """List official tables and how to get them, and the tables installed here."""
+    installed, folder = installed_tables(), tables_dir()
     rows = []
     for name in dict.fromkeys((*manifest(), *installed)):
         entry, path = manifest().get(name), installed.get(name)
+        own = path is not None and embedded().get(name) == path
+        if entry and path is None and any(table in installed for table in names_of(entry)):
+            path = folder / name
         rows.append(
             {
                 "name": name,
-                "space": entry and entry.space,
-                "licence": entry and entry.licence,
+                "title": entry and entry.title,
+                "space": entry.space if entry else zs.load_table(name).space if own else None,  # type: ignore[attr-defined]
                 "installed": path and str(path),
+                "get": _how(entry, own),
+                "licence": entry.licence if entry else "Apache-2.0" if own else None,
                 "homepage": entry and entry.homepage,
+                "paper": entry and entry.paper,
+                "files": [asdict(file) for file in entry.files] if entry else [],
             }
         )
     if as_json:
         _print_json(rows)
         return
-    _print_grid(pd.DataFrame(rows).fillna({"space": "", "licence": "", "homepage": "", "installed": "no"}))
-    out.print(f"tables are looked up by name in {tables_dir()}")
+    shown = pd.DataFrame(rows)[["name", "space", "installed", "get", "licence"]]
+    several = shown["space"].replace("", "several")
+    _print_grid(shown.assign(space=several, installed=np.where(shown["installed"].isna(), "no", "yes")).fillna(""))
+    out.print("'zeroscore table get NAME' downloads a table, or says how to get it by hand", soft_wrap=True)
+    out.print(f"tables are looked up by name in {folder}", soft_wrap=True)
+
+
+@table_app.command("get")
+def table_get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An official table; 'zeroscore table list' has them.")],
+    out_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=_path,
+            metavar="FOLDER",
+            help="Where to put it; by default where tables are looked up by name.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Download an official table, or say how to get it by hand.
+
+    What has come of it survives an interruption, and the published checksum is checked at the end.
+    """
+    one_of("official table", name, tuple(manifest()))
+    entry, folder = manifest()[name], tables_dir() if out_path is None else out_path
+    if not entry.files[0].url and not any((folder / file.name).exists() for file in entry.files):
+        if as_json:
+            files = [asdict(file) for file in entry.files]
+            _print_json(
+                {"name": name, "get": "by hand", "homepage": entry.homepage, "files": files, "into": str(folder)}
+            )
+        else:
+            out.print(by_hand(entry, folder), soft_wrap=True)
+    try:
+        with _download_bar(name) as show:
+            done = download(entry, folder, progress=show)
+    except KeyboardInterrupt:
+        part = part_of(entry, folder)
+        if not part.exists():
+            raise _InterruptedError("interrupted; nothing has come yet") from None
+        kept = f"interrupted; what has come is in {part}, and the same command goes on from there"
+        raise _InterruptedError(kept) from None
+    if as_json:
+        _print_json(
+            {
+                "name": name,
+                "paths": [str(path) for path in done.paths],
+                "downloaded": done.fresh,
+                "bytes": done.bytes,
+                "sha256": done.sha256 or None,
+                "published_checksum": done.published or None,
+                "next": next_step(done),
+            }
+        )
+        return
+    count = len(done.paths)
+    what = f"{count} tables in {done.paths[0].parent}" if count > 1 else str(done.paths[0])
+    out.print(f"{what}{'' if done.fresh else ', there already'}: {done.bytes:,} bytes", soft_wrap=True)
+    if done.published:
+        out.print(f"the published {done.published} agrees")
+    elif done.sha256:
+        out.print(f"no published checksum; SHA-256 of what came: {done.sha256}", soft_wrap=True)
+    out.print(f"next{f', for each of the {count}' if count > 1 else ''}: {next_step(done)}", soft_wrap=True)
 
 
 @table_app.command("info")
@@ -459,15 +657,26 @@ def table_info(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Say what each column of a table means."""
+    """Say what a table holds, which accuracy is the default, and what each column means."""
     table = zs.load_table(*tables, trust=trust)
     metrics = table.metrics()
     other = list(getattr(table, "other", ()))
+    space = getattr(table, "space", "")
     if as_json:
-        columns = [{**asdict(metric), "estimated": metric.estimated} for metric in metrics]
-        _print_json({"name": table.name, "architectures": len(table), "columns": columns, "other": other})
+        default = default_metric(table)
+        facts = {
+            "name": table.name,
+            "space": space or None,
+            "architectures": len(table),
+            "datasets": datasets(metrics),
+            "default": default and default.column,
+            "columns": [{**asdict(metric), "estimated": metric.estimated} for metric in metrics],
+        }
+        _print_json({**facts, "other": other})
         return
-    out.print(f"{table.name}: {len(table):,} architectures", style="italic")
+    out.print(f"{table.name}: {len(table):,} architectures{space and f' of space {space}'}", style="italic")
+    for line in summary(table):
+        out.print(line)
     rows = [
         {
             "column": metric.column,
@@ -488,15 +697,20 @@ def table_info(
 @table_app.command("convert")
 def table_convert(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A NATS-Bench file, folder or .tar, or a NAS-Bench-201 .pth.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A NATS-Bench file, folder or .tar, a NAS-Bench-201 .pth, a NAS-Bench-101 .tfrecord, an official "
+            ".json, or a .csv.",
+        ),
     ],
     target: Annotated[Path, typer.Argument(parser=_path, metavar="TARGET", help="The .parquet file to write.")],
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Turn an official table into Parquet, once.
+    """Turn a table into Parquet, once.
 
-    Its published checksum is checked first; the Parquet file opens at once and runs no code.
+    A published checksum is checked first; the Parquet file opens at once and runs no code.
     """
     with _progress("converting") as show:
         done = convert(source, target, trust=trust, progress=lambda n, total: show(Step(n, total, n, total, 0.0)))
@@ -505,6 +719,7 @@ def table_convert(
             {
                 "source": str(done.source),
                 "out": str(done.out),
+                "space": done.space or None,
                 "architectures": done.architectures,
                 "columns": len(done.columns),
                 "vouched_by": done.vouch.by,
@@ -512,8 +727,14 @@ def table_convert(
             }
         )
         return
-    out.print(f"{done.out}: {done.architectures:,} architectures, {len(done.columns)} columns")
-    out.print("vouched for by: " + ("the published checksum" if done.vouch.by == "checksum" else "you (--trust)"))
+    of = done.space and f" of space {done.space}"
+    out.print(f"{done.out}: {done.architectures:,} architectures{of}, {len(done.columns)} columns")
+    by = {
+        "checksum": "the published checksum",
+        "trust": "you (--trust)",
+        "nobody": "nobody: no checksum is published, and none is needed to read numbers",
+    }
+    out.print(f"vouched for by: {by[done.vouch.by]}")
 
 
 @app.command()
@@ -625,25 +846,46 @@ def _images(source: str, batch: int, seed: int, shape: tuple[int, int, int] = DE
         raise ZeroscoreError(f"cannot make --batch {batch} images of {size} from {source!r}: {reason}") from error
 
 
-def _draw(space: zs.Space[Any], n: int, seed: int) -> list[Any]:
-    """``n`` different architectures, uniform over the space."""
-    if n > len(space):
-        raise UsageError(f"--sample {n}; {space.name} has {len(space):,} architectures, which --all ranks")
+def _architectures(
+    space: zs.Space[Any], table: zs.Table | None, sample: int | None, all_: bool, seed: int
+) -> list[Any]:
+    """All architectures of the space, or those of ``table``, or a uniform draw of different ones."""
+    pool = None if table is None else [space.parse(text) for text in table]
+    size = getattr(space, "size", len(space)) if pool is None else len(pool)
+    where = space.name if table is None else f"table {table.name!r}"
+    if all_:
+        if size > MOST:
+            raise UsageError(f"--all; {where} has {size:,} architectures, more than the {MOST:,} that fit; --sample N")
+        return list(space) if pool is None else pool
+    n = min(100, size) if sample is None else sample
+    if n > size:
+        raise UsageError(f"--sample {n}; {where} has {size:,} architectures, which --all ranks")
     rng = np.random.default_rng(seed)
+    if pool is not None:
+        return [pool[place] for place in rng.permutation(size)[:n]]
     chosen: dict[Any, None] = {}
     while len(chosen) < n:
         chosen[space.sample(rng)] = None
     return list(chosen)
 
 
-def _accuracies(
-    tables: Sequence[str] | None, archs: Sequence[str], dataset: str, split: str, epochs: int | None, trust: bool
-) -> pd.Series[float] | None:
-    """Accuracies of ``archs``, named by the column they are from; None without a table."""
-    if not tables:
-        return None
+def _how(entry: Entry | None, own: bool) -> str:
+    if entry is None:
+        return "comes with zeroscore" if own else "yours"
+    return "download" if entry.files[0].url else "by hand"
+
+
+def _table(space: zs.Space[Any], tables: Sequence[str], trust: bool) -> zs.Table:
     table = zs.load_table(*tables, trust=trust)
-    column = table.column("accuracy", dataset, split, epochs)
+    check_space(table, space.name)
+    return table
+
+
+def _accuracies(
+    table: zs.Table, archs: Sequence[str], dataset: str | None, split: str, epochs: int | None
+) -> pd.Series[float]:
+    """Accuracies of ``archs``, named by the column they are from."""
+    column = table.column("accuracy", dataset or usual_dataset(table), split, epochs)
     found = table.values(column, archs).rename(column.column)
     for arch in found.index[found.isna()]:
         raise ZeroscoreError(f"table {table.name!r} has no {column.column} of architecture {arch!r}")
@@ -665,6 +907,16 @@ def _stored(
             f"{len(space):,}; leave out --scores, or take --method naswot"
         )
     return source, {}
+
+
+def _file_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """Each path by the shortest end of it that no other path shares."""
+    parts = [path.with_suffix("").parts for path in dict.fromkeys(paths)]
+    for keep in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(each[-keep:]) for each in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, dict.fromkeys(paths), strict=True))
+    return {str(path): path for path in paths}
 
 
 def _check_writable(path: Path) -> None:
@@ -829,6 +1081,20 @@ def _progress(what: str) -> Iterator[Callable[[Step], None]]:
             bars.update(bar, completed=now.done, total=now.total, eta=eta)
 
         yield show
+
+
+@contextmanager
+def _download_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        bar = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 def _print_grid(frame: pd.DataFrame, title: str | None = None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from zeroscore.tables import installed_tables, tables_dir
+from zeroscore.tables.load import names_of
 from zeroscore.version import __version__, package_version
 from zeroscore_data import manifest
 
@@ -39,7 +40,10 @@ def examine() -> tuple[Finding, ...]:
         _triton(),
         _package("nats_bench", "NATS-Bench tables", "pip install 'zeroscore[tables]'"),
         _package("nas-bench-201", "NAS-Bench-201 .pth tables", "pip install 'zeroscore[tables]'"),
+        _package("google-crc32c", "NAS-Bench-101 .tfrecord tables", "pip install 'zeroscore[tables]'"),
         _package("timm", "timm:NAME models", "pip install 'zeroscore[zoo]'"),
+        _package("plotly", "zeroscore report", "pip install 'zeroscore[report]'"),
+        _package("matplotlib", "figures of zeroscore report --png", "pip install 'zeroscore[report]'"),
         _package("pillow", "folders of pictures", "pip install pillow"),
         *_tables(),
     )
@@ -72,13 +76,13 @@ def _triton() -> Finding:
 
 def _tables() -> list[Finding]:
     folder, installed = tables_dir(), installed_tables()
-    known = [
-        Finding(
-            f"table {name}",
-            str(installed[name]) if name in installed else "",
-            entry.title if name in installed else f"get {entry.files[0].name} from {entry.homepage} into {folder}",
-        )
-        for name, entry in manifest().items()
-    ]
-    others = [Finding(f"table {name}", str(path)) for name, path in installed.items() if name not in manifest()]
-    return known + others
+    official = {name: names_of(entry) for name, entry in manifest().items()}
+    known = []
+    for name, entry in manifest().items():
+        file = entry.files[0]
+        held = [installed[table] for table in official[name] if table in installed]
+        where = str(folder / name if file.members else held[0]) if held else ""
+        get = f"zeroscore table get {name}" if file.url else f"get {file.name} from {entry.homepage} into {folder}"
+        known.append(Finding(f"table {name}", where, entry.title if held else get))
+    others = [table for table in installed if not any(table in names for names in official.values())]
+    return [*known, *(Finding(f"table {table}", str(installed[table])) for table in others)]

@@ -31,6 +31,7 @@ from zeroscore.scorers import SCORERS, Scorer
 from zeroscore.spaces import SPACES, Space
 from zeroscore.store import Row, Store, read_store
 from zeroscore.tables import Table
+from zeroscore.tables.about import check_space
 from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Score, UsageError, ZeroscoreError, one_of
 from zeroscore.version import __version__
 
@@ -305,9 +306,10 @@ def evaluate(
         One row a measure: measure, value, n, population, neg_inf, failed, note.
 
     Raises:
-        UsageError: the ranking has no such scorer, or the table no such column.
+        UsageError: the table is of another space, the ranking has no such scorer, or the table no such column.
         ZeroscoreError: the table lacks an architecture of the ranking.
     """
+    check_space(table, space.name)
     name = scorer or ranking.scorers[0]
     frame = ranking.top(len(ranking.frame), name)
     accuracies = np.array([table.accuracy(arch, dataset, split, epochs) for arch in frame["arch"]])

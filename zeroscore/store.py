@@ -12,7 +12,6 @@ is the architectures in flight.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from zeroscore.files import written
 from zeroscore.types import ZeroscoreError
 
 ROWS_PER_PART = 512
@@ -125,7 +125,7 @@ class Store:
         if not new:
             return
         table = pa.Table.from_pylist([asdict(row) for row in (*self._open_rows, *new)], schema=SCHEMA)
-        with _atomic(self.path / f"part-{self._part:05d}.parquet") as temporary:
+        with written(self.path / f"part-{self._part:05d}.parquet") as temporary:
             pq.write_table(table, temporary, write_page_checksum=True)
         self._rows.extend(new)
         self._open_rows.extend(new)
@@ -154,26 +154,12 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
         ZeroscoreError: no file can be written there.
     """
     target = Path(path).expanduser()
-    with _atomic(target) as temporary:
+    with written(target) as temporary:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
             frame.to_csv(temporary, index=False)
-
-
-@contextmanager
-def _atomic(target: Path) -> Iterator[Path]:
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-    try:
-        try:
-            yield temporary
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ZeroscoreError(f"cannot write {str(target)!r}: {reason}") from error
 
 
 def _part_files(folder: Path) -> list[Path]:
@@ -212,7 +198,7 @@ def _check_provenance(folder: Path, wanted: Mapping[str, Any]) -> None:
     if not path.exists():
         if _part_files(folder):
             raise ZeroscoreError(f"store {str(folder)!r} has scores but no provenance.json; use another folder")
-        with _atomic(path) as temporary:
+        with written(path) as temporary:
             temporary.write_text(json.dumps(dict(wanted), indent=2, sort_keys=True) + "\n")
         return
     found = _read_provenance(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 
 from conftest import SHARED
 from tables.conftest import TSS, nasbench201_content
-from zeroscore.tables import Table, load_table
+from tables.official import cell_records, genotype_net, macro_entry, nds_entry, write_tfrecord
+from zeroscore.tables import Table, convert, load_table
 from zeroscore.tables.base import FORMATS
 from zeroscore.testing import TableContract
 
@@ -40,7 +42,39 @@ def nasbench201(folder: Path) -> Path:
     return path
 
 
-FILES: dict[str, Callable[[Path], Path]] = {"frame": frame, "nats": nats, "nasbench201": nasbench201}
+def nasbench101(folder: Path) -> Path:
+    return write_tfrecord(folder / "nasbench.tfrecord", cell_records())
+
+
+def nds(folder: Path) -> Path:
+    entries = [nds_entry(genotype_net(width=width), [60.0, width]) for width in (8, 16)]
+    return written(folder / "DARTS.json", entries)
+
+
+def nas_bench_macro(folder: Path) -> Path:
+    return written(folder / "macro.json", {"00000000": macro_entry(88.0, 89.5), "11111111": macro_entry(92.0)})
+
+
+def written(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+FILES: dict[str, Callable[[Path], Path]] = {
+    "frame": frame,
+    "nats": nats,
+    "nasbench201": nasbench201,
+    "nasbench101": nasbench101,
+    "nds": nds,
+    "nas_bench_macro": nas_bench_macro,
+}
+SPACES = {
+    "nats": "nasbench201",
+    "nasbench201": "nasbench201",
+    "nasbench101": "nasbench101",
+    "nds": "darts",
+    "nas_bench_macro": "nas_bench_macro",
+}
 
 
 def test_every_format_has_a_file_to_try_it_on():
@@ -56,6 +90,29 @@ class _OfFormat(TableContract):
 
     def make(self) -> Table:
         return self.table
+
+    def test_says_its_space(self) -> None:
+        expected = SPACES.get(self.form, "")
+        assert self.table.space == expected  # type: ignore[attr-defined]
+        if expected:
+            assert f"of space {expected}" in self.table.describe()
+
+    def test_default_is_what_answers(self) -> None:
+        default = self.table.default  # type: ignore[attr-defined]
+        arch = next(iter(self.table))
+        assert self.table.accuracy(arch) == self.table.values(default, [arch]).item()
+
+    def test_converts_to_the_same_table(self, tmp_path: Path) -> None:
+        out = convert(FILES[self.form](tmp_path), tmp_path / "out.parquet", trust=True).out
+        same = load_table(out)
+        assert list(same) == list(self.table)
+        assert same.metrics() == self.table.metrics()
+        assert (
+            same.describe().splitlines()[0].partition(": ")[2]
+            == self.table.describe().splitlines()[0].partition(": ")[2]
+        )
+        for metric in same.metrics():
+            assert same.values(metric).equals(self.table.values(metric)), metric.column
 
 
 for _name in FILES:

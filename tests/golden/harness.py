@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import zeroscore_data
 from zeroscore.cli import main
 
 HERE = Path(__file__).parent
@@ -90,7 +91,7 @@ def masked(text: str) -> str:
         for name in columns.keys() & {*TIMES, *SCORES}:
             line = _mask_cell(line, name, columns[name])
         lines.append(line)
-    text = "".join(lines)
+    text = "".join(lines).replace(zeroscore_data.__path__[0], "DATA")
     times = "|".join((*TIMES, "seconds_per_architecture", "simulated_seconds"))
     for pattern, mask in (
         (r"[\d.,]+ s of scoring, [\d.]+ s an architecture", "# s of scoring, # s an architecture"),

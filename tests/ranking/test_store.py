@@ -383,7 +383,7 @@ def test_a_frame_is_written_whole(tmp_path: Path, name: str) -> None:
 def test_a_frame_that_cannot_be_written(tmp_path: Path) -> None:
     frame = pd.DataFrame({"arch": ["x"]})
     (tmp_path / "file").touch()
-    for target, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "s.csv", "Not a directory")):
+    for target, reason in ((tmp_path, "it is a folder"), (tmp_path / "file" / "s.csv", "Not a directory")):
         with pytest.raises(ZeroscoreError) as found:
             write_frame(frame, target)
         assert one_line(found).startswith(f"cannot write {str(target)!r}: ")

@@ -34,7 +34,8 @@ def test_both_table_classes_are_tables() -> None:
 
 
 def test_formats_are_registered_and_an_unknown_one_lists_them() -> None:
-    assert FORMATS.names() == ("frame", "nasbench201", "nats")
-    assert [FORMATS.get(name).unpickles for name in FORMATS] == [False, False, True]
-    with pytest.raises(UsageError, match=r"unknown table format 'natz' .*frame, nasbench201, nats"):
+    assert FORMATS.names() == ("frame", "nas_bench_macro", "nasbench101", "nasbench201", "nats", "nds")
+    assert [name for name in FORMATS if FORMATS.get(name).unpickles] == ["nats"]
+    assert [name for name in FORMATS if not FORMATS.get(name).plain] == ["nasbench201", "nats"]
+    with pytest.raises(UsageError, match=r"unknown table format 'natz' .*frame, nas_bench_macro, nasbench101"):
         FORMATS.get("natz")

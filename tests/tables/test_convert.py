@@ -6,6 +6,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 import torch
@@ -176,13 +177,13 @@ def test_a_failed_conversion_leaves_the_older_file(tss: Path, tmp_path: Path) ->
 
 
 def test_what_cannot_be_converted(shared: Path, tss: Path, tmp_path: Path) -> None:
-    table = tmp_path / "t.csv"
-    table.write_text("arch,c10_test_1\na,1\n")
-    foreign = tmp_path / "nasbench_only108.tfrecord"
+    table = tmp_path / "t0.parquet"
+    pa_parquet.write_table(pa.table({"arch": ["a"], "c10_test_1": [1.0]}), table)
+    foreign = tmp_path / "nasbench.bin"
     foreign.write_bytes(b"\0")
     out = tmp_path / "t.parquet"
     for source, target, kind, words in (
-        (table, out, UsageError, "needs no conversion"),
+        (table, out, UsageError, "needs no conversion: it is Parquet already"),
         (tss, tmp_path / "t.csv", UsageError, "a converted table is a .parquet file"),
         (tmp_path / "gone.pth", out, ZeroscoreError, "no such file or folder"),
         (foreign, out, ZeroscoreError, "no table known here: a file ending in .csv"),
@@ -203,3 +204,40 @@ def test_a_place_that_cannot_be_written(tss: Path, tmp_path: Path) -> None:
     with pytest.raises(ZeroscoreError) as caught:
         convert(tss, tmp_path / "file" / "t.parquet", trust=True)
     assert "cannot write" in one_line(caught.value)
+
+
+def test_csv_becomes_the_same_table(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text("arch,idx,c10_test_1,c10_test_1_seed0,note\n00000000,7,12.5,,x\n22222222,8,99.75,3.5,\n")
+    out = tmp_path / "t.parquet"
+    done = convert(source, out)
+    assert (done.architectures, done.space, done.vouch.by) == (2, "nas_bench_macro", "nobody")
+    assert done.columns == ("arch", "idx", "c10_test_1", "c10_test_1_seed0", "note")
+    ours, theirs = load_table(out), load_table(source)
+    assert isinstance(ours, FrameTable)
+    assert isinstance(theirs, FrameTable)
+    assert ours.space == "nas_bench_macro"
+    assert list(ours) == list(theirs) == ["00000000", "22222222"]
+    assert ours.metrics() == theirs.metrics()
+    assert ours.frame().equals(theirs.frame())
+    assert f"t.csv, MD5 {done.vouch.md5}, vouched for by nobody, converted by zeroscore" in ours.describe()
+
+
+def test_a_csv_that_is_refused_leaves_the_older_file(tmp_path: Path) -> None:
+    source, out = tmp_path / "t.csv", tmp_path / "t.parquet"
+    source.write_text("arch,c10_test_1\na,1\n")
+    convert(source, out)
+    before = out.read_bytes()
+    source.write_text("arch,c10_test_1\na,1\na,2\n")
+    with pytest.raises(ZeroscoreError, match=r"arch 'a' is in row 1 and in row 2"):
+        convert(source, out)
+    assert out.read_bytes() == before
+
+
+def test_the_file_says_its_space_and_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pa.table({"arch": ["8:8:8:8:8"], "c10_test_1": [1.0]})
+    pa_parquet.write_table(table.replace_schema_metadata({"zeroscore.space": "elsewhere"}), path)
+    assert load_table(path).space == "elsewhere"  # type: ignore[attr-defined]
+    pa_parquet.write_table(table, path)
+    assert load_table(path).space == "nats_size"  # type: ignore[attr-defined]

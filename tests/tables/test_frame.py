@@ -137,6 +137,7 @@ def test_all_real_files_in_one_table(shared: Path) -> None:
 def test_size_space_file(shared: Path) -> None:
     table = load_table(shared / "nats_sss_cifar10.csv.gz")
     assert len(table) == 32_768
+    assert table.space == "nats_size"
     assert table.accuracy("16:16:16:16:24") == 88.16
     with pytest.raises(UsageError, match="cifar10_acc"):
         table.accuracy("16:16:16:16:24", epochs=90)
@@ -225,7 +226,7 @@ def test_anything_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("any") / "any.csv"
     path.write_bytes(b"arch,c10_test_1\na,1\n" + data)
     try:
-        frame, _ = read_frame(path)
+        frame = read_frame(path).frame
     except ZeroscoreError as error:
         refusal = one_line(error)
     else:
@@ -255,7 +256,7 @@ def test_truncated(
     path = tmp_path_factory.mktemp("truncated") / f"t{suffix}"
     data = encode(frame)
     path.write_bytes(data)
-    assert read_frame(path)[0]["c10_test_1"].tolist() == frame["c10_test_1"].tolist()
+    assert read_frame(path).frame["c10_test_1"].tolist() == frame["c10_test_1"].tolist()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(ZeroscoreError) as caught:
         read_frame(path)

@@ -9,6 +9,7 @@ import pytest
 
 from zeroscore.tables import FrameTable, convert, installed_tables, load_table, tables_dir
 from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore_data import embedded
 
 from .conftest import one_line
 
@@ -45,7 +46,14 @@ def test_names(tmp_path: Path, form: type) -> None:
 def test_a_name_is_looked_up_in_the_tables_folder(home: Path) -> None:
     table_file(home)
     assert load_table("mine").accuracy("a") == 50.0
-    assert installed_tables() == {"mine": home / "mine.csv"}
+    assert installed_tables() == {**embedded(), "mine": home / "mine.csv"}
+
+
+def test_what_comes_with_the_package_gives_way_to_the_folder(home: Path) -> None:
+    assert load_table("digits201").space == "nasbench201"
+    table_file(home, "digits201.csv")
+    assert installed_tables() == {"digits201": home / "digits201.csv"}
+    assert load_table("digits201").accuracy("a") == 50.0
 
 
 def test_without_zeroscore_home_it_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,7 +61,7 @@ def test_without_zeroscore_home_it_is_the_users_data_folder(monkeypatch: pytest.
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert tables_dir().name == "tables"
     assert tables_dir().parent.name == "zeroscore"
-    assert installed_tables() == {}
+    assert installed_tables() == embedded()
 
 
 def test_an_official_name(home: Path, vouched: Path, tss: Path) -> None:
@@ -62,15 +70,15 @@ def test_an_official_name(home: Path, vouched: Path, tss: Path) -> None:
     for word in ("'nats-tss'", str(home), "https://github.com/D-X-Y/NATS-Bench", "zeroscore table convert"):
         assert word in one_line(caught.value)
     (home / tss.name).symlink_to(tss)
-    assert installed_tables() == {"nats-tss": home / tss.name}
+    assert installed_tables() == {**embedded(), "nats-tss": home / tss.name}
     with pytest.raises(ZeroscoreError, match="refusing to unpickle"):
         load_table("nats-tss")
     (home / vouched.name).symlink_to(vouched)
-    assert installed_tables() == {"nats-tss": home / vouched.name}
+    assert installed_tables() == {**embedded(), "nats-tss": home / vouched.name}
     download = load_table("nats-tss")
     assert download.name == "NATS-tss-v1_0-3ffb9"
     convert("nats-tss", home / "nats-tss.parquet")
-    assert installed_tables() == {"nats-tss": home / "nats-tss.parquet"}
+    assert installed_tables() == {**embedded(), "nats-tss": home / "nats-tss.parquet"}
     converted = load_table("nats-tss")
     assert isinstance(converted, FrameTable)
     assert [converted.accuracy(arch) for arch in converted] == [download.accuracy(arch) for arch in download]
@@ -90,7 +98,11 @@ def test_what_is_not_there(home: Path, tmp_path: Path) -> None:
 
 
 def test_another_format(tmp_path: Path) -> None:
-    for name, words in (("t.tfrecord", ".csv, .csv.gz or .parquet"), ("NATS.tar", "convert a NATS-Bench .tar first")):
+    for name, words in (
+        ("t.txt", ".csv, .csv.gz or .parquet"),
+        ("t.json", "a NAS-Bench-Macro .json file"),
+        ("NATS.tar", "convert a NATS-Bench .tar first"),
+    ):
         path = tmp_path / name
         path.write_bytes(b"\0" * 10)
         with pytest.raises(ZeroscoreError) as caught:

@@ -46,7 +46,13 @@ def test_means_over_seeds_at_the_last_epoch() -> None:
         table.accuracy(ARCHS[0])
     with pytest.raises(UsageError, match="no latency"):
         table.cost(ARCHS[0], kind="latency")
-    assert table.describe().splitlines()[:2] == ["t: 1 architectures", "  from memory"]
+    assert table.describe().splitlines()[:4] == [
+        "t: 1 architectures of space nasbench201",
+        "  accuracies: cifar10 (train; 3 epochs)",
+        "  of these, no default: name the dataset and the split",
+        "  from memory",
+    ]
+    assert table.default is None
 
 
 def test_numpy_indices_are_indices() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from zeroscore.tables.vouch import _check_calls, vouch
 from zeroscore.types import ZeroscoreError
+from zeroscore_data import File, manifest
 
 from .conftest import Payload, forge, one_line
 
@@ -96,6 +98,18 @@ def test_damaged_under_the_right_checksum(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ZeroscoreError) as caught:
         _check_calls(path)
     assert str(path) in one_line(caught.value)
+
+
+def test_a_published_sha256_vouches_or_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "nasbench_only108.tfrecord"
+    path.write_bytes(b"not the table")
+    found = hashlib.sha256(b"not the table").hexdigest()
+    with pytest.raises(ZeroscoreError, match=f"its SHA-256 {found} is not the published 4c39c3936e36a852"):
+        vouch(path, plain=True)
+    assert vouch(path, plain=True, trust=True).by == "trust"
+    entry = replace(manifest()["nasbench101"], files=(File(path.name, sha256=found),))
+    monkeypatch.setattr("zeroscore.tables.vouch.manifest", lambda: {"nasbench101": entry})
+    assert vouch(path, plain=True).by == "checksum"
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

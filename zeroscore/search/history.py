@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeroscore.files import written
 from zeroscore.search.base import Budget, order
 from zeroscore.spaces.base import A, Space, load_space
 from zeroscore.types import UsageError, ZeroscoreError
@@ -111,18 +111,8 @@ class SearchResult(Generic[A]):
         }
         columns = dict(zip(_SCHEMA.names, zip(*self._rows(), strict=True), strict=True))
         table = pa.table(columns, schema=_SCHEMA.with_metadata({_METADATA: json.dumps(meta)}))
-        try:
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-        except OSError as error:
-            raise ZeroscoreError(f"cannot write {path}: {error.strerror}") from None
-        os.close(handle)
-        try:
-            pq.write_table(table, partial)
-            os.replace(partial, path)
-        except OSError as error:
-            raise ZeroscoreError(f"cannot write {path}: {error.strerror or error}") from None
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with written(path) as temporary:
+            pq.write_table(table, temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], space: Space[A] | None = None) -> SearchResult[A]:

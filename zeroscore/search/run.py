@@ -17,6 +17,7 @@ from zeroscore.ranking import score_function
 from zeroscore.search.base import SEARCHERS, Algorithm, Budget, ExhaustedError, is_finite, is_whole
 from zeroscore.search.history import SearchResult, Stopped, Trial
 from zeroscore.spaces.base import A, Space
+from zeroscore.tables.about import check_space
 from zeroscore.tables.base import Metric, Table
 from zeroscore.types import UsageError, ZeroscoreError
 from zeroscore.version import __version__, package_version
@@ -82,7 +83,8 @@ def search(
         options: the searcher's own, such as ``population``.
 
     Raises:
-        UsageError: an unknown searcher or option, no budget, two objectives, a budget in seconds that nothing spends.
+        UsageError: an unknown searcher or option, no budget, two objectives, a table of another space, a budget in
+            seconds that nothing spends.
         ZeroscoreError: an architecture without accuracy, cost or score; a budget that ends before the first trial.
     """
     algorithm = SEARCHERS.get(searcher)
@@ -93,6 +95,8 @@ def search(
         raise UsageError(f"seed={seed!r} is not a whole number of at least 0")
     if table is not None and not isinstance(table, Table):
         raise UsageError(f"table={table!r} is not a table; give what load_table returns")
+    if table is not None:
+        check_space(table, space.name)
     meter = _Meter(_network_score(space, seed) if score is None else score)
     told = _Told(meter.evaluate, "score", {})
     if objective is not None:

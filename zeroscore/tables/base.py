@@ -19,7 +19,7 @@ class Metric:
     Attributes:
         column: its name in the source.
         kind: "accuracy" (percent), or what a cost column measures: "train_seconds", "latency", "energy", "loss", ...
-        dataset: "cifar10", "cifar10-valid", "cifar100", "ImageNet16-120", or another name.
+        dataset: "cifar10", "cifar10-valid", "cifar100", "ImageNet16-120", "ImageNet", or another name.
         split: "train", "valid" or "test"; None where the column says none.
         epochs: length of the training schedule; None where the column says none.
         variant: what tells two columns of the same meaning apart ("nats", "seed0", "est", a device name); "" for none.
@@ -50,20 +50,30 @@ class Metric:
 
 @runtime_checkable
 class Table(Protocol):
-    """Accuracy and cost of architectures, keyed by the architecture's own text. Numbers, never networks."""
+    """Accuracy and cost of architectures, keyed by the architecture's own text. Numbers, never networks.
+
+    A table may also have ``space: str``, the name of the search space whose architectures it has ("" where that is not
+    known): scores and searches of another space then refuse it. Tables of zeroscore have it; `metrics` tells datasets,
+    splits and epochs of every table.
+    """
 
     name: str
 
     def accuracy(
-        self, arch: object, dataset: str = "cifar10", split: str = "test", epochs: int | None = None, variant: str = ""
+        self,
+        arch: object,
+        dataset: str | None = None,
+        split: str = "test",
+        epochs: int | None = None,
+        variant: str = "",
     ) -> float:
-        """Accuracy in percent. ``epochs`` None: the longest schedule there is."""
+        """Accuracy in percent. ``dataset`` None: CIFAR-10, or the only one; ``epochs`` None: the longest schedule."""
         ...
 
     def cost(
         self,
         arch: object,
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         epochs: int | None = None,
         kind: str = "train_seconds",
         variant: str = "",
@@ -74,7 +84,7 @@ class Table(Protocol):
     def column(
         self,
         kind: str = "accuracy",
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         split: str | None = None,
         epochs: int | None = None,
         variant: str = "",
@@ -107,15 +117,17 @@ class Format:
 
     Attributes:
         looks: what such a table looks like, for error messages.
-        matches: True where a path (which exists) is one, judged by its name or its first level; opens nothing.
+        matches: True where a path (which exists) is one, judged by its name, its first level or its first few bytes.
         open: the table at a path, under a name. Runs what the file tells it to run where ``unpickles`` is True.
         unpickles: True where opening executes code from the file, so that somebody has to vouch for it first.
+        plain: True for text and numbers, which convert without a published checksum as well.
     """
 
     looks: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, str], Table]
     unpickles: bool = False
+    plain: bool = False
 
 
 FORMATS: Registry[Format] = Registry("table format", "zeroscore.tables")

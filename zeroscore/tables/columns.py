@@ -19,7 +19,8 @@ name                                             meaning
 ===============================================  =====================================================================
 
 dataset: ``c10`` (cifar10), ``c10v`` (cifar10-valid: trained on half of CIFAR-10's training set), ``c100`` (cifar100),
-``in16`` (ImageNet16-120), these names written out, or any other name of letters, digits, dots and dashes.
+``in16`` (ImageNet16-120), ``in1k`` (ImageNet), these names written out, or any other name of letters, digits, dots and
+dashes.
 split: ``train``, ``valid`` or ``test``. epochs: a whole number. device: letters and digits.
 
 The first two forms and the ``_loss`` and ``_seconds`` forms may end in ``_{variant}``, which tells columns of one
@@ -47,7 +48,13 @@ from collections.abc import Collection, Iterable
 from zeroscore.tables.base import Metric
 from zeroscore.types import UsageError
 
-SHORT = {"cifar10": "c10", "cifar10-valid": "c10v", "cifar100": "c100", "ImageNet16-120": "in16"}
+SHORT = {
+    "cifar10": "c10",
+    "cifar10-valid": "c10v",
+    "cifar100": "c100",
+    "ImageNet16-120": "in16",
+    "ImageNet": "in1k",
+}
 """Dataset names to the short forms that column names use."""
 
 SPLITS = ("train", "valid", "test")

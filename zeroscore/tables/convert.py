@@ -1,4 +1,4 @@
-"""``convert``: an official table, once, to a Parquet file that opens at once and runs no code."""
+"""``convert``: a table, once, to a Parquet file that opens at once and runs no code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,17 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
+from zeroscore.files import written
 from zeroscore.tables import nats
-from zeroscore.tables.base import FORMATS
+from zeroscore.tables.base import FORMATS, Table
 from zeroscore.tables.errors import brief
-from zeroscore.tables.frame import ORIGIN_KEY
+from zeroscore.tables.frame import ORIGIN_KEY, SPACE_KEY, FrameTable
 from zeroscore.tables.load import find_table, format_of, stem
+from zeroscore.tables.nasbench101 import open_nasbench101
 from zeroscore.tables.records import RecordTable
 from zeroscore.tables.vouch import Vouch, vouch
 from zeroscore.types import UsageError, ZeroscoreError
 
 Progress = Callable[[int, int], None]
-"""Called with the number of architectures done and of all there are."""
+"""Called with how much is done and how much there is: architectures, or bytes of a NAS-Bench-101 file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Conversion:
         architectures: rows written.
         columns: names of the columns written.
         vouch: who vouched for the source, and its MD5.
+        space: the search space that the file says its architectures are of; "" where that is not known.
     """
 
     source: Path
@@ -47,6 +50,7 @@ class Conversion:
     architectures: int
     columns: tuple[str, ...]
     vouch: Vouch
+    space: str = ""
 
 
 def convert(
@@ -57,39 +61,46 @@ def convert(
     format: str | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Write every number of an official table to a Parquet file, whole or not at all; an older ``out`` is replaced.
+    """Write every number of a table to a Parquet file, whole or not at all; an older ``out`` is replaced.
 
-    The published checksum is checked first, for it stands for the numbers as well as for the code that a pickle runs.
+    A published checksum is checked first, for it stands for the numbers as well as for the code that a pickle runs.
+    The Parquet file says what it was made from, and of which space it is.
 
     Args:
-        source: a NATS-Bench single file, folder or .tar, or a NAS-Bench-201 .pth.
+        source: a NATS-Bench single file, folder or .tar, a NAS-Bench-201 .pth, a NAS-Bench-101 .tfrecord, the JSON of
+            NAS-Bench-101, Network Design Spaces or NAS-Bench-Macro, or a CSV file.
         out: the Parquet file; its folder is made if need be.
         trust: convert what no published checksum vouches for.
-        format: "nats" or "nasbench201"; by default what the source looks like.
+        format: "nats", "nasbench201", "nasbench101", "nds", "nas_bench_macro" or "frame"; by default what the source
+            looks like.
         progress: told how far it is.
 
     Raises:
-        UsageError: an unknown format, a source that is CSV or Parquet already, or ``out`` not ending in .parquet.
-        ZeroscoreError: no such source, nobody vouches for it, or it is damaged.
+        UsageError: an unknown format, a source that is Parquet already, or ``out`` not ending in .parquet.
+        ZeroscoreError: no such source, nobody vouches for it, it is damaged, or ``out`` cannot be written.
     """
     path, target = find_table(source), Path(out)
     if target.suffix != ".parquet":
         raise UsageError(f"cannot convert to {target}: a converted table is a .parquet file")
     tar = path.is_file() and path.suffix == ".tar"
     form = format or ("nats" if tar else format_of(path))
-    opened = FORMATS.get(form).open
-    if form == "frame":
-        raise UsageError(f"{path} needs no conversion: load_table reads it as it is")
-    voucher = vouch(path, trust=trust)
+    known = FORMATS.get(form)
+    if path.suffix == ".parquet":
+        raise UsageError(f"{path} needs no conversion: it is Parquet already")
+    voucher = vouch(path, trust=trust, plain=known.plain)
     with _unpacked(path) if tar else nullcontext(path) as folder:
-        table = opened(folder, stem(path))
-        if not isinstance(table, RecordTable):
-            raise UsageError(f"format {form!r} has no records to convert")
-        columns = _read_all(table, progress)
-    origin = f"{path.name}, {'MD5 ' + voucher.md5 if voucher.md5 else 'a folder'}, vouched for by {voucher.by}, "
-    origin += f"{table.origin.rpartition(', ')[2]}, converted by zeroscore {version('zeroscore')}"
-    _write(pa.table(columns).replace_schema_metadata({ORIGIN_KEY: origin.encode()}), target)
-    return Conversion(path, target, len(table), tuple(columns), voucher)
+        if form == "nasbench101":
+            table: Table = open_nasbench101(folder, stem(path), progress)
+        else:
+            table = known.open(folder, stem(path))
+        columns = _read_all(table, progress) if isinstance(table, RecordTable) else _frame_columns(table)
+        reader = table.origin.rpartition(", ")[2] if isinstance(table, RecordTable) else ""
+    md5 = f"MD5 {voucher.md5}" if voucher.md5 else "a folder"
+    words = (path.name, md5, f"vouched for by {voucher.by}", reader, f"converted by zeroscore {version('zeroscore')}")
+    space = getattr(table, "space", "")
+    said = {ORIGIN_KEY: ", ".join(filter(None, words)).encode(), SPACE_KEY: space.encode()}
+    _write(pa.table(columns).replace_schema_metadata(said), target)
+    return Conversion(path, target, len(table), tuple(columns), voucher, space)
 
 
 def _read_all(table: RecordTable, progress: Progress | None) -> dict[str, Any]:
@@ -101,6 +112,14 @@ def _read_all(table: RecordTable, progress: Progress | None) -> dict[str, Any]:
         if progress:
             progress(row + 1, len(archs))
     return columns
+
+
+def _frame_columns(table: Table) -> dict[str, Any]:
+    if isinstance(table, FrameTable):
+        frame = table.frame()
+        return {"arch": list(table), **{str(column): pa.Array.from_pandas(frame[column]) for column in frame}}
+    columns: dict[str, Any] = {metric.column: table.values(metric).to_numpy() for metric in table.metrics()}
+    return {"arch": list(table), **columns}
 
 
 @contextmanager
@@ -124,13 +143,6 @@ def _unpacked(path: Path) -> Iterator[Path]:
 
 
 def _write(table: Any, out: Path) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with written(out) as temporary:
         out.parent.mkdir(parents=True, exist_ok=True)
         pa_parquet.write_table(table, temporary)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise ZeroscoreError(f"cannot write {out}: {brief(error)}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ does not have. Several files join into one table, by ``arch``, or by ``idx`` whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from zeroscore.tables.about import CLASSES, default_metric, space_of_texts, summary, usual_dataset
 from zeroscore.tables.base import FORMATS, Format, Metric
 from zeroscore.tables.columns import choose, parse_column
 from zeroscore.tables.errors import brief
@@ -26,6 +29,9 @@ from zeroscore.types import UsageError, ZeroscoreError
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 ORIGIN_KEY = b"zeroscore.origin"
 """Where a Parquet file's metadata says, in a line, what the table was made from."""
+
+SPACE_KEY = b"zeroscore.space"
+"""Where it says of which space the architectures are."""
 
 _ARCH = ("arch", "channels")
 
@@ -36,12 +42,19 @@ class FrameTable:
     Attributes:
         name: what the table calls itself in errors and reports.
         sources: each file it was read from, with a line on that file's origin ("" where the file says nothing).
+        space: the search space whose architectures it has; "" where that is not known.
         other: columns that speak no grammar; `values` and `frame` give them, no question is answered from them.
     """
 
-    def __init__(self, frame: pd.DataFrame, *, name: str, sources: Mapping[str, str] | None = None) -> None:
-        """Take a frame as `join_frames` returns it: checked, indexed by the architecture's text."""
+    def __init__(
+        self, frame: pd.DataFrame, *, name: str, sources: Mapping[str, str] | None = None, space: str = ""
+    ) -> None:
+        """Take a frame as `join_frames` returns it: checked, indexed by the architecture's text.
+
+        ``space`` "" means the one that the form of these texts tells.
+        """
         self.name = name
+        self.space = space or space_of_texts(frame.index)
         self.sources = dict(sources or {})
         self._frame = frame
         self._metrics = tuple(metric for column in frame.columns if (metric := parse_column(column)))
@@ -50,9 +63,16 @@ class FrameTable:
         self._partial = frozenset(column for column in spoken if frame[column].isna().any())
 
     def accuracy(
-        self, arch: object, dataset: str = "cifar10", split: str = "test", epochs: int | None = None, variant: str = ""
+        self,
+        arch: object,
+        dataset: str | None = None,
+        split: str = "test",
+        epochs: int | None = None,
+        variant: str = "",
     ) -> float:
-        """Accuracy in percent; ``epochs`` None is the longest schedule. `column` tells which column answers.
+        """Accuracy in percent; ``dataset`` None is CIFAR-10, or the only one, ``epochs`` None the longest schedule.
+
+        `column` tells which column answers.
 
         Raises:
             UsageError: no column answers; the message lists the columns there are.
@@ -63,7 +83,7 @@ class FrameTable:
     def cost(
         self,
         arch: object,
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         epochs: int | None = None,
         kind: str = "train_seconds",
         variant: str = "",
@@ -78,7 +98,7 @@ class FrameTable:
     def column(
         self,
         kind: str = "accuracy",
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         split: str | None = None,
         epochs: int | None = None,
         variant: str = "",
@@ -88,7 +108,16 @@ class FrameTable:
         Raises:
             UsageError: no column answers; the message lists the columns there are.
         """
-        return choose(self._metrics, kind, dataset, split, epochs, variant, partial=self._partial, table=self.name)
+        return choose(
+            self._metrics,
+            kind,
+            dataset or usual_dataset(self),
+            split,
+            epochs,
+            variant,
+            partial=self._partial,
+            table=self.name,
+        )
 
     def values(self, metric: Metric | str, archs: Iterable[object] | None = None) -> pd.Series[float]:
         """One column as floats, indexed by architecture text, NaN where the table has no number.
@@ -105,7 +134,7 @@ class FrameTable:
         series = self._frame[column]
         if not pd.api.types.is_numeric_dtype(series):
             raise UsageError(f"table {self.name!r}: column {column!r} holds text, not numbers")
-        return (series if archs is None else series.loc[self._known(archs)]).astype(np.float64)
+        return (series if archs is None else self._rows(series, archs)).astype(np.float64)
 
     def frame(self, archs: Iterable[object] | None = None) -> pd.DataFrame:
         """A copy of every column, one row per architecture, indexed by its text.
@@ -113,15 +142,21 @@ class FrameTable:
         Raises:
             ZeroscoreError: an architecture that the table does not have.
         """
-        return self._frame.copy() if archs is None else self._frame.loc[self._known(archs)]
+        return self._frame.copy() if archs is None else self._rows(self._frame, archs)
 
     def metrics(self) -> tuple[Metric, ...]:
         """Every column that answers questions, in the file's order."""
         return self._metrics
 
+    @property
+    def default(self) -> Metric | None:
+        """The column that ``accuracy(arch)`` answers from; None where that question needs more words."""
+        return default_metric(self)
+
     def describe(self) -> str:
-        """Size, origin, every metric column with its meaning and its holes, and the columns that mean nothing here."""
-        lines = [f"{self.name}: {len(self)} architectures"]
+        """Size, space, origin, datasets, the default, every column with its meaning and its holes, and the others."""
+        lines = [f"{self.name}: {len(self)} architectures{self.space and f' of space {self.space}'}"]
+        lines += [f"  {line}" for line in summary(self)]
         lines += [f"  from {path}{origin and f' ({origin})'}" for path, origin in self.sources.items()]
         for metric in self._metrics:
             holes = int(self._frame[metric.column].isna().sum())
@@ -129,7 +164,7 @@ class FrameTable:
         return "\n".join(lines + ([f"  other columns: {', '.join(self.other)}"] if self.other else []))
 
     def __contains__(self, arch: object) -> bool:
-        return str(arch) in self._frame.index
+        return self._row(str(arch)) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._frame.index)
@@ -139,28 +174,60 @@ class FrameTable:
 
     def _value(self, arch: object, metric: Metric) -> float:
         text = str(arch)
-        if text not in self._frame.index:
-            raise self._unknown(text)
-        value = float(self._frame.at[text, metric.column])  # type: ignore[arg-type]
+        value = float(self._frame.at[self._known(text), metric.column])  # type: ignore[arg-type]
         if np.isnan(value):
             raise ZeroscoreError(f"table {self.name!r} has no {metric.column} of architecture {text!r}")
         return value
 
-    def _known(self, archs: Iterable[object]) -> list[str]:
+    def _rows(self, held: Any, archs: Iterable[object]) -> Any:
+        """The rows of these architectures, in their order and under the texts that they are asked for by."""
         texts = [str(arch) for arch in archs]
-        for text in texts:
-            if text not in self._frame.index:
-                raise self._unknown(text)
-        return texts
+        return held.loc[[self._known(text) for text in texts]].set_axis(pd.Index(texts, name=held.index.name), axis=0)
 
-    def _unknown(self, text: str) -> ZeroscoreError:
-        return ZeroscoreError(f"architecture {text!r} is not among the {len(self)} of table {self.name!r}")
+    def _known(self, text: str) -> str:
+        row = self._row(text)
+        if row is None:
+            raise ZeroscoreError(f"architecture {text!r} is not among the {len(self)} of table {self.name!r}")
+        return row
+
+    def _row(self, text: str) -> str | None:
+        """The text under which the table has an architecture, which may differ where the space has several."""
+        if text in self._frame.index:
+            return text
+        if self.space not in CLASSES:
+            return None
+        try:
+            key = CLASSES[self.space](text)
+        except UsageError:
+            return None
+        return self._classes.get(key)
+
+    @cached_property
+    def _classes(self) -> Mapping[str, str]:
+        """Texts by class. A column of graph hashes, which were checked when it was made, saves minutes."""
+        texts = list(self._frame.index)
+        if "hash" in self._frame and self._frame["hash"].notna().all():
+            return dict(zip(self._frame["hash"], texts, strict=True))
+        return {CLASSES[self.space](text): text for text in texts}
 
 
-def read_frame(path: Path) -> tuple[pd.DataFrame, str]:
-    """A CSV, CSV.gz or Parquet file, checked, and a line on its origin ("" where the file says nothing).
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a file holds.
 
-    Metric columns come as float64 with NaN for empty cells, the architecture's column as ``arch``.
+    Attributes:
+        frame: metric columns as float64 with NaN for empty cells, the architecture's column as ``arch``.
+        origin: a line on what it was made from; "" where the file says nothing.
+        space: of which space its architectures are; "" where the file says nothing.
+    """
+
+    frame: pd.DataFrame
+    origin: str = ""
+    space: str = ""
+
+
+def read_frame(path: Path) -> Read:
+    """A CSV, CSV.gz or Parquet file, checked.
 
     Raises:
         ZeroscoreError: the file cannot be read, is empty or cut short, names a column or an architecture twice, has
@@ -198,8 +265,9 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, str]:
     if (repeats := rows.duplicated(keep=False)).any():
         first, second = np.flatnonzero(repeats & (rows == rows[repeats].iloc[0]))[:2] + 1
         raise ZeroscoreError(f"table {path}: {key} '{rows[first - 1]}' is in row {first} and in row {second}")
-    origin: bytes = (read.schema.metadata or {}).get(ORIGIN_KEY, b"")
-    return frame, origin.decode("utf-8", "replace")
+    said = read.schema.metadata or {}
+    origin, space = (said.get(key, b"").decode("utf-8", "replace") for key in (ORIGIN_KEY, SPACE_KEY))
+    return Read(frame, origin, space)
 
 
 def join_frames(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
@@ -235,8 +303,10 @@ def join_frames(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 
 def open_frame(path: Path, name: str) -> FrameTable:
     """The table in one file; raises as `read_frame` and `join_frames` do."""
-    frame, origin = read_frame(path)
-    return FrameTable(join_frames([(str(path), frame)]), name=name, sources={str(path): origin})
+    read = read_frame(path)
+    return FrameTable(
+        join_frames([(str(path), read.frame)]), name=name, sources={str(path): read.origin}, space=read.space
+    )
 
 
 def _texts(column: Any, where: str) -> list[str]:
@@ -286,5 +356,8 @@ def _combine(left: pd.DataFrame, right: pd.DataFrame, name: str) -> pd.DataFrame
 
 
 FORMATS.register(
-    "frame", Format("a file ending in .csv, .csv.gz or .parquet", lambda path: path.name.endswith(SUFFIXES), open_frame)
+    "frame",
+    Format(
+        "a file ending in .csv, .csv.gz or .parquet", lambda path: path.name.endswith(SUFFIXES), open_frame, plain=True
+    ),
 )

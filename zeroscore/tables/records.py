@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zeroscore.tables.about import default_metric, space_of_texts, summary, usual_dataset
 from zeroscore.tables.base import Metric
 from zeroscore.tables.columns import SPLITS, choose, column_name, parse_column
 from zeroscore.tables.errors import DAMAGE, brief
@@ -35,6 +36,7 @@ class RecordTable:
     Attributes:
         name: what the table calls itself in errors and reports.
         origin: a line on where the records are from.
+        space: the search space whose architectures it has.
         indices: architecture text to official index, for every architecture that has a record.
     """
 
@@ -63,6 +65,7 @@ class RecordTable:
         self.origin = origin
         # int: the packages answer -1 to a numpy integer, silently.
         self.indices: Mapping[str, int] = {str(api.meta_archs[int(index)]): int(index) for index in sorted(indices)}
+        self.space = space_of_texts(self.indices)
         self._api = api
         self._hps = sorted(api.avaliable_hps, key=int)
         self._forget = forget
@@ -73,7 +76,12 @@ class RecordTable:
         self._metrics = tuple(metric for column in self.record(first) if (metric := parse_column(column)))
 
     def accuracy(
-        self, arch: object, dataset: str = "cifar10", split: str = "test", epochs: int | None = None, variant: str = ""
+        self,
+        arch: object,
+        dataset: str | None = None,
+        split: str = "test",
+        epochs: int | None = None,
+        variant: str = "",
     ) -> float:
         """Accuracy in percent, mean over seeds; ``epochs`` None is the longest schedule.
 
@@ -86,7 +94,7 @@ class RecordTable:
     def cost(
         self,
         arch: object,
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         epochs: int | None = None,
         kind: str = "train_seconds",
         variant: str = "",
@@ -100,7 +108,7 @@ class RecordTable:
     def column(
         self,
         kind: str = "accuracy",
-        dataset: str = "cifar10",
+        dataset: str | None = None,
         split: str | None = None,
         epochs: int | None = None,
         variant: str = "",
@@ -110,7 +118,7 @@ class RecordTable:
         Raises:
             UsageError: no column answers; the message lists the columns there are.
         """
-        return choose(self._metrics, kind, dataset, split, epochs, variant, table=self.name)
+        return choose(self._metrics, kind, dataset or usual_dataset(self), split, epochs, variant, table=self.name)
 
     def values(self, metric: Metric | str, archs: Iterable[object] | None = None) -> pd.Series[float]:
         """One column as floats, indexed by architecture text, NaN where a record has no number; reads every record.
@@ -131,10 +139,16 @@ class RecordTable:
         """Every column that answers questions."""
         return self._metrics
 
+    @property
+    def default(self) -> Metric | None:
+        """The column that ``accuracy(arch)`` answers from; None where that question needs more words."""
+        return default_metric(self)
+
     def describe(self) -> str:
-        """Size, origin and every column with what it means."""
-        head = f"{self.name}: {len(self)} architectures\n  from {self.origin}"
-        return "\n".join([head, *(f"  {metric}" for metric in self._metrics)])
+        """Size, space, datasets, the default, origin, and every column with what it means."""
+        head = f"{self.name}: {len(self)} architectures{self.space and f' of space {self.space}'}"
+        lines = (*summary(self), f"from {self.origin}", *map(str, self._metrics))
+        return "\n".join([head, *(f"  {line}" for line in lines)])
 
     def record(self, arch: object, *, keep: bool = True) -> Record:
         """Every number of one architecture; ``keep`` it in memory for the next question.
