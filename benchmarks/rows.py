@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 from rich.console import Console
 
+from zeroscore.types import ZeroscoreError
 from zeroscore.version import package_version
 
 console = Console(highlight=False)
@@ -19,6 +21,14 @@ if not console.is_terminal:
     console = Console(highlight=False, width=200)
 
 PACKAGES = ("zeroscore", "torch", "triton", "numpy", "numba")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call ``main``; what goes wrong is one line."""
+    try:
+        main()
+    except ZeroscoreError as error:
+        sys.exit(f"error: {error}")
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
