@@ -605,6 +605,19 @@ def test_tied_weights_are_for_spaces_that_have_them() -> None:
     assert ran.complaint == "networks of space 'nats_size' cannot share weights; spaces that can: nasbench201"
 
 
+def test_evaluate_knows_the_space_of_the_scores() -> None:
+    assert zeroscore("rank", "nats_size", "--sample", "6", "--scorers", "params", "--out", "sizes").code == 0
+    archs = zs.load_ranking("sizes").frame["arch"]
+    Path("sizes.csv").write_text(
+        "channels,c10_test_90\n" + "".join(f"{arch},{80 + i}\n" for i, arch in enumerate(archs))
+    )
+    ran = zeroscore("evaluate", "sizes", "--table", "sizes.csv", "--json")
+    assert ran.code == 0
+    assert {row["n"] for row in ran.json["measures"]} == {6}
+    ran = zeroscore("evaluate", "sizes", "--table", "sizes.csv", "--space", "nasbench201")
+    assert (ran.code, ran.complaint) == (2, "table 'sizes' is of space nats_size, not nasbench201")
+
+
 # architectures of a table alone
 
 

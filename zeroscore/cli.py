@@ -43,7 +43,7 @@ from zeroscore.engines.cores import cores_given
 from zeroscore.metrics import regret
 from zeroscore.probe import Evidence
 from zeroscore.ranking import Progress as Step
-from zeroscore.ranking import score_function
+from zeroscore.ranking import score_function, space_of
 from zeroscore.report import check_targets, write_report
 from zeroscore.scorers import SCORERS, Scorer, failure, score_evidence
 from zeroscore.search import SEARCHERS
@@ -419,7 +419,9 @@ def search(
 def evaluate(
     scores: Annotated[Path, typer.Argument(parser=_path, metavar="SCORES", help="What 'rank --out' wrote.")],
     tables: Tables = None,
-    space: Annotated[str, typer.Option(metavar="NAME", help="The search space.")] = "nasbench201",
+    space: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The search space; by default the one that SCORES are of.")
+    ] = None,
     scorers: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Scorers to evaluate; by default all in SCORES.")
     ] = None,
@@ -435,8 +437,9 @@ def evaluate(
     """
     if not tables:
         raise UsageError("evaluate needs accuracies; give --table PATH-OR-NAME")
-    chosen = zs.load_space(space)
+    named = None if space is None else zs.load_space(space)
     ranking = zs.load_ranking(scores, None if scorers is None else _names(scorers))
+    chosen = space_of(ranking) if named is None else named
     table = _table(chosen, tables, trust)
     dataset = dataset or usual_dataset(table)
     column = table.column("accuracy", dataset, split, epochs)

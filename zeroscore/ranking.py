@@ -288,6 +288,32 @@ def _among(known: Iterable[str], wanted: Sequence[str] | None, source: Path) -> 
     return list(names if wanted is None else dict.fromkeys(wanted))
 
 
+def space_of(ranking: Ranking) -> Space[Any]:
+    """The space of a ranking: the one its provenance names, or else the only one that can read its architectures.
+
+    Raises:
+        UsageError: no space reads them, or several do.
+    """
+    if "space" in ranking.provenance:
+        found: Space[Any] = SPACES.get(ranking.provenance["space"])
+        return found
+    text = str(ranking.frame["arch"].iloc[0])
+    able = [name for name in SPACES.names() if _reads(name, text)]
+    if len(able) == 1:
+        return SPACES.get(able[0])
+    able_to = "several spaces read" if able else "no space reads"
+    choices = ", ".join(able or SPACES.names())
+    raise UsageError(f"{able_to} architecture {text!r}; say which it is of, space= (--space): {choices}")
+
+
+def _reads(name: str, text: str) -> bool:
+    try:
+        SPACES.get(name).parse(text)
+    except ZeroscoreError:  # not of this space, or a plug-in that cannot be imported
+        return False
+    return True
+
+
 def evaluate(
     ranking: Ranking,
     table: Table,

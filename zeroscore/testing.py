@@ -239,6 +239,14 @@ class SpaceContract:
             units = [Evidence(space.build(one), images).units for one in (arch, space.canonical(arch))]
             assert units[0] == units[1], f"{arch} has {units[0]} units, its representative {units[1]}"
 
+    def test_strangers_are_refused(self) -> None:
+        """What is no architecture of the space is a UsageError of one line wherever one is expected."""
+        space, rng = self.make(), np.random.default_rng(0)
+        for stranger in (object(), None, str(self._archs(samples=1)[0])):
+            for use in (space.neighbours, space.canonical, space.is_live, space.build):
+                _refuses(UsageError, use, stranger)
+            _refuses(UsageError, space.mutate, stranger, rng)
+
     def test_is_live(self) -> None:
         """The answer is a bool."""
         for arch in self._archs():

@@ -86,6 +86,10 @@ def test_concatenations_of_every_form(written: str) -> None:
     assert Genotype.parse(TEXT.replace("[2, 3, 4, 5]", written)) == DARTS_V2
 
 
+def test_a_line_of_a_genotypes_file() -> None:
+    assert Genotype.parse(f"DARTS_V2 = {TEXT}\n") == DARTS_V2
+
+
 def test_positional_fields() -> None:
     texts = [str(list(getattr(DARTS_V2, name))) for name in ("normal", "normal_concat", "reduce", "reduce_concat")]
     assert Genotype.parse(f"Genotype({', '.join(texts)})") == DARTS_V2
@@ -127,6 +131,7 @@ BAD = [
     (TEXT.replace(CONCAT, "normal_concat={[1]: 2}"), "is no list, name or number"),
     (TEXT.replace(CONCAT, "normal_concat=range(2, 10**9)"), "is no list, name or number"),
     (TEXT.replace(CONCAT, "normal_concat=range(2, 1000000000)"), f"has more than {MAX_NODES} nodes"),
+    (TEXT.replace(CONCAT, f"normal_concat=range(2, {10**30})"), f"has more than {MAX_NODES} nodes"),
     (TEXT.replace(CONCAT, "normal_concat=range(2, 6, 1)"), "range takes one or two whole numbers"),
     (TEXT.replace(CONCAT, "normal_concat=range('a')"), "range takes one or two whole numbers"),
     (TEXT[:-1] + ", width=0)", "width is 0, expected a whole number of at least 1"),

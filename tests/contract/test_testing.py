@@ -159,6 +159,8 @@ def no_pool(model: Any) -> nn.Module:
         ({"canonical": lambda self, arch, count="": self.neighbours(arch)[0]}, "canonical", "another representative"),
         ({"canonical": lambda self, arch, count="": FIRST}, "canonical", r"units, its representative \d+"),
         ({"is_live": lambda self, arch: 1}, "is_live", "is 1$"),
+        ({"is_live": lambda self, arch: True}, "strangers_are_refused", "was not refused with UsageError"),
+        ({"mutate": lambda self, arch, rng: FIRST}, "strangers_are_refused", "was not refused with UsageError"),
         ({"build": other_seed}, "build", "two seeds gave one network"),
         ({"build": os_entropy}, "build", "one seed gave two networks"),
         ({"build": no_seed}, "build", "generator of torch was used"),

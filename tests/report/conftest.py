@@ -81,8 +81,8 @@ def table(frame: pd.DataFrame) -> FrameTable:
     return table_of(frame["arch"], frame["accuracy"])
 
 
-def table_of(archs: Any, accuracies: Any, name: str = "made up") -> FrameTable:
-    return FrameTable(pd.DataFrame({"c10_test_200": list(accuracies)}, index=pd.Index(archs, name="arch")), name=name)
+def table_of(archs: Any, accuracies: Any, name: str = "made up", column: str = "c10_test_200") -> FrameTable:
+    return FrameTable(pd.DataFrame({column: list(accuracies)}, index=pd.Index(archs, name="arch")), name=name)
 
 
 class Words:

@@ -98,6 +98,16 @@ def test_labels_come_one_an_image() -> None:
     assert find_batch({}, torch.zeros(3, 3, 8, 8), [0, 1, 2], 4, 0).labels == ("0", "1", "2")
 
 
+def test_numbered_labels_are_sorted_as_numbers(tmp_path: Path) -> None:
+    images = zs.load_images("noise", batch=12, seed=1)
+    labelled = tmp_path / "images.npz"
+    np.savez(labelled, x=images.numpy(), y=np.arange(12))
+    batch = zs.load_images(labelled, batch=12, seed=1)
+    out = tmp_path / "page.html"
+    write_report(scored(batch, 1), table_of(ARCHS, [80.0, 81.0, 82.0]), out, images=labelled, arch=PLAIN)
+    assert Page(out).data["kernel"]["labels"] == [str(label) for label in range(12)]
+
+
 def test_a_network_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     ranking = scored(zs.load_images("noise", batch=4, seed=0), 0)
     frame = pd.DataFrame(ranking.frame)

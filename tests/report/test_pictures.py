@@ -13,7 +13,7 @@ from zeroscore.report.pictures import VIRIDIS, save_plot
 from zeroscore.report.sweep import Sweep, gather
 from zeroscore.tables import FrameTable
 
-from .conftest import SPACE
+from .conftest import SPACE, table_of
 
 MAGIC = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 
@@ -23,12 +23,12 @@ def sweep(ranking: zs.Ranking, table: FrameTable) -> Sweep:
     return gather(ranking, table, SPACE)
 
 
-@pytest.mark.parametrize("suffix", MAGIC)
+@pytest.mark.parametrize("suffix", [*MAGIC, ".SVG"])
 def test_every_format_is_what_it_says_and_the_same_twice(sweep: Sweep, tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
         save_plot(sweep, tmp_path / f"{name}{suffix}")
     one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
-    assert one.startswith(MAGIC[suffix])
+    assert one.startswith(MAGIC[suffix.lower()])
     assert one == two
 
 
@@ -45,6 +45,14 @@ def test_what_is_written_on_it(sweep: Sweep, tmp_path: Path) -> None:
         "(3)",
     ):
         assert words in text
+
+
+def test_an_estimated_accuracy_is_said_to_be_one(ranking: zs.Ranking, tmp_path: Path) -> None:
+    estimated = table_of(list(ranking.frame["arch"]), [50.0] * 60, column="c10_test_200_est")
+    save_plot(gather(ranking, estimated, SPACE), tmp_path / "plot.svg")
+    text = (tmp_path / "plot.svg").read_text()
+    assert "accuracy, % (c10_test_200_est, an estimate)" in text
+    assert "naswot, an estimate" not in text
 
 
 def test_the_png_is_not_blank(sweep: Sweep, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from scipy import stats
 
 import zeroscore as zs
+from zeroscore.ranking import space_of
 from zeroscore.report import write_report
-from zeroscore.report.sweep import STATIC, correlations, gather, space_of
+from zeroscore.report.sweep import STATIC, correlations, gather
 from zeroscore.scorers import SCORERS, Scorer
 from zeroscore.tables import FrameTable
 from zeroscore.types import Needs
@@ -143,7 +144,7 @@ def test_a_space_is_told_by_its_architectures(ranking: zs.Ranking) -> None:
     assert space_of(sizes).name == "nats_size"
     named = zs.Ranking(sizes.frame, ("naswot",), {"space": "nasbench201"})
     assert space_of(named).name == "nasbench201"
-    with pytest.raises(zs.UsageError, match=r"no space reads architecture 'what'; name one: .*nats_size"):
+    with pytest.raises(zs.UsageError, match=r"no space reads architecture 'what'; say which .*--space.*nats_size"):
         space_of(zs.Ranking(pd.DataFrame({"arch": ["what"]}), ("naswot",), {}))
 
 

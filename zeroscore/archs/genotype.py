@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -204,6 +205,7 @@ def _from_json(text: str) -> Mapping[str, Any] | str:
 
 def _from_call(text: str) -> Mapping[str, Any] | str:
     """The fields of ``Genotype(...)``, by its syntax tree alone."""
+    text = re.sub(r"^\s*\w+\s*=(?=\s*Genotype\()", "", text)
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -233,7 +235,7 @@ def _literal(node: ast.expr) -> Any:
         ends = [_literal(end) for end in node.args]
         if node.keywords or len(ends) not in (1, 2) or not all(type(end) is int for end in ends):
             raise ValueError("range takes one or two whole numbers")
-        if len(range(*ends)) > MAX_NODES:
+        if range(*ends)[MAX_NODES:]:
             raise ValueError(f"{ast.unparse(node)} has more than {MAX_NODES} nodes")
         return tuple(range(*ends))
     try:

@@ -183,7 +183,7 @@
       hovertemplate: "%{fullData.name}<br>%{x:,.0f} s: %{y:.2f}<extra></extra>",
     })), {
       ...base, showlegend: true, legend: { orientation: "h", y: 1, yanchor: "bottom" }, margin: { l: 60, r: 15, t: 50, b: 55 },
-      xaxis: { ...axis, rangemode: "tozero", title: { text: "simulated seconds" } },
+      xaxis: { ...axis, rangemode: "tozero", title: { text: lines.some((each) => each.simulated) ? "simulated seconds" : "seconds of scoring" } },
       yaxis: { ...axis, title: { text: "best so far" } },
     }, config);
   }

@@ -99,20 +99,28 @@ def render(
 
 
 def _data(sweep: Sweep, histories: Mapping[str, SearchResult[Any]], kernel: Kernel | None) -> dict[str, Any]:
-    sizes = sorted(set(sweep.size.tolist()))
+    # As the points have them, for the page compares the two.
+    size = _brief(sweep.size)
+    sizes = sorted({number for number in size if number is not None})
     return {
         "archs": sweep.archs,
         "accuracy": sweep.accuracies.tolist(),
         "column": sweep.metric.column,
         "estimated": sweep.metric.estimated,
-        "size": _brief(sweep.size),
+        "size": size,
         "size_name": sweep.size_name,
         "sizes": sizes if len(sizes) <= MOST_CHECKBOXES else None,
         "colours": VIRIDIS,
         "predictors": [_column(predictor) for predictor in sweep.predictors],
         "reasons": {str(i): reason for i, reason in sweep.reasons.items()},
         "trajectories": [
-            {"name": name, "objective": result.objective, "x": x, "y": y}
+            {
+                "name": name,
+                "objective": result.objective,
+                "simulated": "cost" in result.provenance,
+                "x": x,
+                "y": y,
+            }
             for name, result in histories.items()
             for x, y in [_best_so_far(result)]
         ],
@@ -176,7 +184,7 @@ def _card(sweep: Sweep, i: int, place: int | None) -> dict[str, Any]:
 
 
 def _champions(rows: Sequence[Correlation], population: str) -> dict[str, float]:
-    """The highest figure of each measure in a population, to two digits more than are shown."""
+    """The highest figure of each measure in a population."""
     measures = ("kendall", "spearman", "ndcg", "top_decile")
     figures = {m: [asdict(row)[m] for row in rows if row.population == population] for m in measures}
     return {m: max((f for f in found if math.isfinite(f)), default=math.inf) for m, found in figures.items()}

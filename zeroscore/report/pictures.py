@@ -57,13 +57,13 @@ def save_plot(sweep: Sweep, path: Path) -> None:
             axes.tick_params(left=False)
             strip.spines[["top", "right"]].set_visible(False)
             strip.set(xticks=[], xlim=(-0.3, 1.3), xlabel=f"failed\n({failed:,})")
-        (strip or axes).set_ylabel(f"accuracy, % ({sweep.metric.column})")
         estimate = ", an estimate" if sweep.metric.estimated else ""
-        axes.set_xlabel(f"{chosen.name}{estimate}" + (" (lower is better)" if not chosen.higher_is_better else ""))
+        (strip or axes).set_ylabel(f"accuracy, % ({sweep.metric.column}{estimate})")
+        axes.set_xlabel(chosen.name + (" (lower is better)" if not chosen.higher_is_better else ""))
         axes.set_title(_caption(sweep), fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
         figure.colorbar(dots, ax=axes, label=sweep.size_name)
-        kind = path.suffix.removeprefix(".")
+        kind = path.suffix.lower().removeprefix(".")
         undated = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
         figure.savefig(path, format=kind, dpi=200, metadata=undated)
 

@@ -15,7 +15,7 @@ from zeroscore.metrics import NEG_INF, measure_all
 from zeroscore.probe import load_images
 from zeroscore.ranking import Progress, Ranking, score_many
 from zeroscore.scorers import SCORERS
-from zeroscore.spaces import SPACES, Space
+from zeroscore.spaces import Space
 from zeroscore.spaces.nasbench201 import Cell
 from zeroscore.spaces.nats_size import Channels
 from zeroscore.tables import Metric, Table
@@ -143,23 +143,6 @@ class Sweep:
         return self.archs.index(text)
 
 
-def space_of(ranking: Ranking) -> Space[Any]:
-    """The space of a ranking: the one its provenance names, or else the only one that can read its architectures.
-
-    Raises:
-        UsageError: no space reads them, or several do.
-    """
-    if "space" in ranking.provenance:
-        found: Space[Any] = SPACES.get(ranking.provenance["space"])
-        return found
-    text = str(ranking.frame["arch"].iloc[0])
-    able = [name for name in SPACES.names() if _reads(name, text)]
-    if len(able) == 1:
-        return SPACES.get(able[0])
-    known = ", ".join(able or SPACES.names())
-    raise UsageError(f"{'several spaces read' if able else 'no space reads'} architecture {text!r}; name one: {known}")
-
-
 def gather(
     ranking: Ranking,
     table: Table,
@@ -274,14 +257,6 @@ def correlations(sweep: Sweep) -> list[Correlation]:
                     )
                 )
     return rows
-
-
-def _reads(name: str, text: str) -> bool:
-    try:
-        SPACES.get(name).parse(text)
-    except ZeroscoreError:  # not of this space, or a plug-in that cannot be imported
-        return False
-    return True
 
 
 def _baselines(

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from zeroscore.files import written
 from zeroscore.probe import overlap_kernel
-from zeroscore.ranking import Ranking
+from zeroscore.ranking import Ranking, space_of
 from zeroscore.report import page
 from zeroscore.report.batch import Batch, find_batch
 from zeroscore.report.pictures import SUFFIXES, save_plot
-from zeroscore.report.sweep import Sweep, Watch, correlations, gather, space_of
+from zeroscore.report.sweep import Sweep, Watch, correlations, gather
 from zeroscore.search import SearchResult
 from zeroscore.spaces import Space
 from zeroscore.tables import Table
@@ -165,7 +165,7 @@ def check_targets(path: Path, picture: Path | None) -> None:
     """
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {str(path)!r}; a report is an .html file")
-    if picture is not None and picture.suffix not in SUFFIXES:
+    if picture is not None and picture.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--png {str(picture)!r}; the plot is a {', '.join(SUFFIXES)} file")
     for package in ("plotly", "jinja2", *(("matplotlib",) if picture else ())):
         try:
@@ -177,6 +177,11 @@ def check_targets(path: Path, picture: Path | None) -> None:
             with written(target, keep=False) as temporary:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary.touch()
+
+
+def _in_order(labels: Sequence[str]) -> Any:
+    """Something to sort labels by: numbers by value, names by their letters."""
+    return np.array([int(label) for label in labels] if all(map(str.isdecimal, labels)) else labels)
 
 
 def _kernel(sweep: Sweep, shown: int, batch: Batch) -> tuple[page.Kernel | None, str]:
@@ -193,7 +198,7 @@ def _kernel(sweep: Sweep, shown: int, batch: Batch) -> tuple[page.Kernel | None,
     except (ZeroscoreError, *MODEL_ERRORS) as error:
         return None, f"the network of {sweep.archs[shown]} has none ({' '.join(str(error).split())[:300]})"
     total = len(batch.images)
-    order = np.arange(total) if batch.labels is None else np.argsort(np.array(batch.labels), kind="stable")
+    order = np.arange(total) if batch.labels is None else np.argsort(_in_order(batch.labels), kind="stable")
     order = order[np.unique(np.linspace(0, total - 1, min(total, MOST_IMAGES)).round().astype(int))]
     units = int(overlaps[0, 0])
     kernel = page.Kernel(

@@ -77,12 +77,14 @@ class NASBenchMacro:
 
     def mutate(self, arch: Layers, rng: np.random.Generator) -> Layers:
         """``arch`` with the operation of one layer replaced by another, both drawn uniformly."""
+        self._check(arch)
         layer = int(rng.integers(LAYERS))
         others = [op for op in OPS if op != arch.ops[layer]]
         return _replace(arch, layer, others[int(rng.integers(len(others)))])
 
     def neighbours(self, arch: Layers) -> list[Layers]:
         """The 16 architectures that differ from ``arch`` in exactly one layer."""
+        self._check(arch)
         return [_replace(arch, layer, op) for layer in range(LAYERS) for op in OPS if op != arch.ops[layer]]
 
     def canonical(self, arch: Layers, count: Count = "application", *, tie_weights: bool = False) -> Layers:
@@ -108,6 +110,7 @@ class NASBenchMacro:
 
     def is_live(self, arch: Layers) -> bool:
         """True: the layers follow one another."""
+        self._check(arch)
         return True
 
     def build(

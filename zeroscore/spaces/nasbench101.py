@@ -120,6 +120,7 @@ class NASBench101:
 
     def is_live(self, arch: CellGraph) -> bool:
         """True: in a pruned cell every vertex lies on a path from input to output."""
+        self._check(arch)
         return True
 
     def build(

@@ -109,12 +109,14 @@ class NASBench201:
 
     def mutate(self, arch: Cell, rng: np.random.Generator) -> Cell:
         """``arch`` with the operation of one edge replaced by another, both drawn uniformly."""
+        self._check(arch)
         edge = int(rng.integers(len(EDGES)))
         others = [op for op in OPS if op != arch.ops[edge]]
         return _replace(arch, edge, others[int(rng.integers(len(others)))])
 
     def neighbours(self, arch: Cell) -> list[Cell]:
         """The 24 cells that differ from ``arch`` on exactly one edge."""
+        self._check(arch)
         return [_replace(arch, edge, op) for edge in range(len(EDGES)) for op in OPS if op != arch.ops[edge]]
 
     def canonical(self, arch: Cell, count: Count = "application", *, tie_weights: bool = False) -> Cell:
@@ -141,6 +143,7 @@ class NASBench201:
 
         The cell of six "none" has no operation off such a path and is among them.
         """
+        self._check(arch)
         used = [edge for edge, op in zip(EDGES, arch.ops, strict=True) if op != "none"]
         read = _readable(arch)
         fed = {0}

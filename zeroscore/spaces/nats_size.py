@@ -74,12 +74,14 @@ class NATSSize:
 
     def mutate(self, arch: Channels, rng: np.random.Generator) -> Channels:
         """``arch`` with the channels of one layer replaced by another candidate, both drawn uniformly."""
+        self._check(arch)
         layer = int(rng.integers(len(REDUCTIONS)))
         others = [channels for channels in CANDIDATES if channels != arch.channels[layer]]
         return _replace(arch, layer, others[int(rng.integers(len(others)))])
 
     def neighbours(self, arch: Channels) -> list[Channels]:
         """The 35 architectures that differ from ``arch`` in exactly one layer."""
+        self._check(arch)
         return [
             _replace(arch, layer, channels)
             for layer in range(len(REDUCTIONS))
@@ -99,6 +101,7 @@ class NATSSize:
 
     def is_live(self, arch: Channels) -> bool:
         """True: every operation of the cell lies on a path from input to output."""
+        self._check(arch)
         return True
 
     def build(

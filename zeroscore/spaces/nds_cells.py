@@ -193,6 +193,7 @@ class NDSCells:
         cell ignores its second input, every other cell in a row is. Judged at the genotype's depth, or the default.
         The 1x1 convolutions that prepare a cell's inputs are no operations of the architecture and may be idle.
         """
+        self._check(arch)
         cells = [arch.reduce if reduces else arch.normal for reduces in _reductions(arch.depth or DEPTH)]
         # Outputs are numbered from the stem, which is both inputs of the first cell: cell i reads i and i + 1.
         fed, read = [True, True], [False] * len(cells) + [False, True]

@@ -79,6 +79,7 @@ class NDSStages:
 
     def mutate(self, arch: Stages, rng: np.random.Generator) -> Stages:
         """``arch`` with one parameter of one stage replaced by another candidate, all three drawn uniformly."""
+        self._check(arch)
         parameter, known = self.candidates[int(rng.integers(len(self.candidates)))]
         stage = int(rng.integers(STAGES))
         others = [value for value in known if value != getattr(arch, parameter)[stage]]
@@ -86,6 +87,7 @@ class NDSStages:
 
     def neighbours(self, arch: Stages) -> list[Stages]:
         """Every architecture that differs from ``arch`` in exactly one parameter of one stage."""
+        self._check(arch)
         return [
             _replace(arch, parameter, stage, value)
             for parameter, known in self.candidates
@@ -106,6 +108,7 @@ class NDSStages:
 
     def is_live(self, arch: Stages) -> bool:
         """True: the blocks follow one another."""
+        self._check(arch)
         return True
 
     def build(
