@@ -633,3 +633,20 @@ def test_rank_draws_from_the_table_alone() -> None:
     for all_of_it in ((), ("--all",)):
         best = zeroscore(*command, *all_of_it).json["best"]
         assert {row["arch"]: row["accuracy"] for row in best} == dict(zip(held, map(float, range(40)), strict=True))
+
+
+def test_rank_leaves_out_what_the_table_has_no_accuracy_of() -> None:
+    first, second, third = (str(arch) for arch, _ in zip(SPACE, range(3), strict=False))
+    Path("holes.csv").write_text(f"arch,c10_test_200,c10_valid_12\n{first},80,\n{second},,\n{third},90,\n")
+    command = ("rank", "--in-table", "--table", "holes.csv", "--scorers", "params", "--all", "--json")
+    assert {row["arch"] for row in zeroscore(*command).json["best"]} == {first, third}
+    ran = zeroscore(*command, "--split", "valid")
+    assert (ran.code, ran.complaint) == (1, "table 'holes' has no c10_valid_12 of any architecture")
+
+
+def test_table_list_knows_the_tables_of_an_archive() -> None:
+    folder = Path("home/tables/nds")
+    folder.mkdir(parents=True)
+    (folder / "DARTS.json").write_text("[]")
+    (row,) = [row for row in zeroscore("table", "list", "--json").json if row["name"] == "nds-DARTS"]
+    assert (row["get"], row["licence"]) == ("download", "MIT")

@@ -69,6 +69,17 @@ def test_the_table_is_there_by_name():
     assert table.cost(next(iter(table)), "digits") > 0
 
 
+def test_nobody_has_to_name_its_only_dataset():
+    table, space = zs.load_table("digits201"), zs.load_space("nasbench201")
+    ranking = zs.score_many(space, map(space.parse, list(table)[:12]), zs.load_images("noise", batch=2), ("params",))
+    pd.testing.assert_frame_equal(
+        zs.evaluate(ranking, table, space), zs.evaluate(ranking, table, space, dataset="digits")
+    )
+    pool = list(map(space.parse, table))
+    found = zs.search(space, "random", table, zs.Budget(seconds=20), candidates=pool)
+    assert found.best.value == table.accuracy(found.best.arch, "digits", "valid")
+
+
 def test_a_killed_run_goes_on(tmp_path):
     runs = tmp_path / "runs.jsonl"
     first = make(tmp_path, "--seeds", "1", "--epochs", "1")

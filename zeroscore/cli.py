@@ -48,7 +48,7 @@ from zeroscore.report import check_targets, write_report
 from zeroscore.scorers import SCORERS, Scorer, failure, score_evidence
 from zeroscore.search import SEARCHERS
 from zeroscore.store import write_frame
-from zeroscore.tables import convert, download, installed_tables, tables_dir
+from zeroscore.tables import Metric, convert, download, installed_tables, tables_dir
 from zeroscore.tables.about import check_space, datasets, default_metric, summary, usual_dataset
 from zeroscore.tables.download import by_hand, next_step, part_of
 from zeroscore.tables.load import names_of
@@ -271,10 +271,14 @@ def rank(
     if as_file and out_path is not None:
         _check_writable(out_path)
     table = _table(chosen, tables, trust) if tables else None
-    if in_table and table is None:
-        raise UsageError("--in-table needs a table; give --table PATH-OR-NAME")
-    archs = _architectures(chosen, table if in_table else None, sample, all_, seed)
-    accuracies = None if table is None else _accuracies(table, [str(arch) for arch in archs], dataset, split, epochs)
+    column = None if table is None else table.column("accuracy", dataset or usual_dataset(table), split, epochs)
+    pool, where = None, chosen.name
+    if in_table:
+        if table is None or column is None:
+            raise UsageError("--in-table needs a table; give --table PATH-OR-NAME")
+        pool, where = _with_accuracy(table, column, chosen), f"table {table.name!r}"
+    archs = _architectures(chosen, pool, where, sample, all_, seed)
+    accuracies = None if table is None or column is None else _accuracies(table, column, [str(arch) for arch in archs])
     steps: list[Step] = []
     try:
         with _progress(f"scoring {chosen.name}") as show:
@@ -531,7 +535,7 @@ def report(
             out_path,
             space=chosen,
             scorer=scorer,
-            dataset=dataset or usual_dataset(table),
+            dataset=dataset,
             split=split,
             epochs=epochs,
             histories=named,
@@ -566,8 +570,9 @@ def table_list(as_json: Json = False) -> None:
     """List official tables and how to get them, and the tables installed here."""
     installed, folder = installed_tables(), tables_dir()
     rows = []
+    official = {name: entry for entry in manifest().values() for name in (entry.name, *names_of(entry))}
     for name in dict.fromkeys((*manifest(), *installed)):
-        entry, path = manifest().get(name), installed.get(name)
+        entry, path = official.get(name), installed.get(name)
         own = path is not None and embedded().get(name) == path
         if entry and path is None and any(table in installed for table in names_of(entry)):
             path = folder / name
@@ -628,7 +633,8 @@ def table_get(
     except KeyboardInterrupt:
         part = part_of(entry, folder)
         if not part.exists():
-            raise _InterruptedError("interrupted; nothing has come yet") from None
+            there = any((part.parent / file.name).exists() for file in entry.files)
+            raise _InterruptedError("interrupted" if there else "interrupted; nothing has come yet") from None
         kept = f"interrupted; what has come is in {part}, and the same command goes on from there"
         raise _InterruptedError(kept) from None
     if as_json:
@@ -849,13 +855,19 @@ def _images(source: str, batch: int, seed: int, shape: tuple[int, int, int] = DE
         raise ZeroscoreError(f"cannot make --batch {batch} images of {size} from {source!r}: {reason}") from error
 
 
+def _with_accuracy(table: zs.Table, column: Metric, space: zs.Space[Any]) -> list[Any]:
+    """The architectures that the table has this accuracy of."""
+    there = table.values(column).dropna().index
+    if there.empty:
+        raise ZeroscoreError(f"table {table.name!r} has no {column.column} of any architecture")
+    return [space.parse(str(text)) for text in there]
+
+
 def _architectures(
-    space: zs.Space[Any], table: zs.Table | None, sample: int | None, all_: bool, seed: int
+    space: zs.Space[Any], pool: list[Any] | None, where: str, sample: int | None, all_: bool, seed: int
 ) -> list[Any]:
-    """All architectures of the space, or those of ``table``, or a uniform draw of different ones."""
-    pool = None if table is None else [space.parse(text) for text in table]
+    """All architectures of the space, or those of ``pool``, or a uniform draw of different ones."""
     size = getattr(space, "size", len(space)) if pool is None else len(pool)
-    where = space.name if table is None else f"table {table.name!r}"
     if all_:
         if size > MOST:
             raise UsageError(f"--all; {where} has {size:,} architectures, more than the {MOST:,} that fit; --sample N")
@@ -884,11 +896,8 @@ def _table(space: zs.Space[Any], tables: Sequence[str], trust: bool) -> zs.Table
     return table
 
 
-def _accuracies(
-    table: zs.Table, archs: Sequence[str], dataset: str | None, split: str, epochs: int | None
-) -> pd.Series[float]:
+def _accuracies(table: zs.Table, column: Metric, archs: Sequence[str]) -> pd.Series[float]:
     """Accuracies of ``archs``, named by the column they are from."""
-    column = table.column("accuracy", dataset or usual_dataset(table), split, epochs)
     found = table.values(column, archs).rename(column.column)
     for arch in found.index[found.isna()]:
         raise ZeroscoreError(f"table {table.name!r} has no {column.column} of architecture {arch!r}")

@@ -31,7 +31,7 @@ from zeroscore.scorers import SCORERS, Scorer
 from zeroscore.spaces import SPACES, Space
 from zeroscore.store import Row, Store, read_store
 from zeroscore.tables import Table
-from zeroscore.tables.about import check_space
+from zeroscore.tables.about import check_space, usual_dataset
 from zeroscore.types import COUNTS, PRECISIONS, Code, Count, Precision, Score, UsageError, ZeroscoreError, one_of
 from zeroscore.version import __version__
 
@@ -320,13 +320,15 @@ def evaluate(
     space: Space[Any],
     *,
     scorer: str | None = None,
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     split: str = "test",
     epochs: int | None = None,
     neg_inf: Sequence[NegInf] = ("drop", "last"),
     best_of: Sequence[int] = (10, 100, 1000),
 ) -> pd.DataFrame:
     """How well one scorer ranks the accuracies of a table, on all architectures and on the live ones.
+
+    ``dataset`` None is CIFAR-10, or the only one that the table has.
 
     Returns:
         One row a measure: measure, value, n, population, neg_inf, failed, note.
@@ -336,6 +338,7 @@ def evaluate(
         ZeroscoreError: the table lacks an architecture of the ranking.
     """
     check_space(table, space.name)
+    dataset = dataset or usual_dataset(table)
     name = scorer or ranking.scorers[0]
     frame = ranking.top(len(ranking.frame), name)
     accuracies = np.array([table.accuracy(arch, dataset, split, epochs) for arch in frame["arch"]])

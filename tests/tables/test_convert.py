@@ -241,3 +241,14 @@ def test_the_file_says_its_space_and_keeps_it(tmp_path: Path) -> None:
     assert load_table(path).space == "elsewhere"  # type: ignore[attr-defined]
     pa_parquet.write_table(table, path)
     assert load_table(path).space == "nats_size"  # type: ignore[attr-defined]
+
+
+def test_a_target_that_cannot_be_written_is_told_before_reading(tmp_path: Path) -> None:
+    damaged = tmp_path / "t.tfrecord"
+    damaged.write_bytes(b"damaged")
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(ZeroscoreError, match=r"cannot write .*folder\.parquet': it is a folder"):
+        convert(damaged, tmp_path / "folder.parquet")
+    with pytest.raises(ZeroscoreError, match="record 1"):
+        convert(damaged, tmp_path / "new.parquet")
+    assert {path.name for path in tmp_path.iterdir()} == {"t.tfrecord", "folder.parquet"}

@@ -29,7 +29,7 @@ import pytest
 
 from golden.harness import zeroscore
 from zeroscore.tables import Download, download, installed_tables, load_table, tables_dir
-from zeroscore.tables.download import recorded_sha256
+from zeroscore.tables.download import by_hand, next_step, recorded_sha256
 from zeroscore.types import UsageError, ZeroscoreError
 from zeroscore_data import Entry, File, embedded, manifest
 
@@ -678,8 +678,27 @@ def test_what_a_person_has_to_fetch(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(BLOB)
     assert download(mine, tmp_path) == Download(mine, (tmp_path / "x.bin",), False, 300_000, SHA256, "MD5")
     (tmp_path / "x.bin").write_bytes(OTHER)
-    with pytest.raises(ZeroscoreError, match=f"is there, but its MD5 is {hashlib.md5(OTHER).hexdigest()}, .*{digits}$"):
+    found = hashlib.md5(OTHER).hexdigest()
+    with pytest.raises(
+        ZeroscoreError, match=f"is there, but its MD5 is {found}, .*{digits}; remove it and call again$"
+    ):
         download(mine, tmp_path)
+
+
+def test_the_next_step_is_one_that_works(tmp_path: Path) -> None:
+    sizes = manifest()["nats-sss"]
+    target = f"{tables_dir()}/nats-sss.parquet"
+    for name, trusts in (("NATS-sss-v1_0-50262-simple.tar", True), ("NATS-sss-v1_0-50262.pickle.pbz2", False)):
+        done = Download(sizes, (tmp_path / name,), False, 2, "", "" if trusts else "MD5")
+        assert next_step(done) == f"zeroscore table convert {tmp_path / name} {target}{' --trust' * trusts}"
+    assert f"then  zeroscore table convert {tmp_path}/{sizes.files[0].name} {target}" in by_hand(sizes, tmp_path)
+
+
+def test_what_is_there_needs_no_writing(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "table.bin").write_bytes(BLOB)
+    entry = Entry("mine", "", "", "", "", (File("table.bin", url=place.url, sha256=SHA256),))
+    assert not download(entry, tmp_path).fresh
+    assert names(tmp_path) == {"table.bin"}, "a lock was made for nothing"
 
 
 def test_a_table_that_is_not_there_says_how_to_get_it() -> None:
@@ -716,7 +735,8 @@ def test_get_says_what_a_person_has_to_fetch() -> None:
     for word in ("https://github.com/D-X-Y/NATS-Bench", "NATS-tss-v1_0-3ffb9.pickle.pbz2 (MD5 ends in 3ffb9)"):
         assert word in ran.out
     assert f"into  {tables_dir()}\n" in ran.out
-    assert f"then  zeroscore table convert nats-tss {tables_dir()}/nats-tss.parquet\n" in ran.out
+    file = tables_dir() / "NATS-tss-v1_0-3ffb9.pickle.pbz2"
+    assert f"then  zeroscore table convert {file} {tables_dir()}/nats-tss.parquet\n" in ran.out
     ran = zeroscore("table", "get", "hw-nas-bench", "--json", "--out", "some/where")
     assert (ran.code, ran.json["get"], ran.json["into"]) == (1, "by hand", "some/where")
     assert [file["name"] for file in ran.json["files"]] == ["HW-NAS-Bench-v1_0.pickle"]

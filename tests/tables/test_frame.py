@@ -346,3 +346,42 @@ def test_join_of_what_does_not_fit(frames: list[pd.DataFrame], words: list[str])
         join_frames([(f"f{place}", part) for place, part in enumerate(frames)])
     for word in words:
         assert word in one_line(caught.value)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "head.csv").write_bytes(b"\xff\xfe,c\n1,2\n")
+    arch = pa.array([b"\xff\xfe"], pa.binary())
+    pa_parquet.write_table(pa.table({"arch": arch, "c10_test_1": [50.0]}), tmp_path / "arch.parquet")
+    pa_parquet.write_table(pa.table({"arch": [["a"]], "c10_test_1": [50.0]}), tmp_path / "list.parquet")
+    for name in ("head.csv", "arch.parquet", "list.parquet"):
+        with pytest.raises(ZeroscoreError) as caught:
+            read_frame(tmp_path / name)
+        assert name in one_line(caught.value)
+
+
+def test_whole_numbers_that_a_float_rounds(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"arch,c10_params\na,{2**53 + 1}\n")
+    assert read_frame(tmp_path / "t.csv").frame["c10_params"].tolist() == [float(2**53)]
+
+
+ONE, OTHER = ("0110/0001/0001/0000:conv3x3,conv1x1", "0110/0001/0001/0000:conv1x1,conv3x3")
+
+
+def test_one_cell_in_other_words_joins(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text(f'arch,c10_test_108\n"{ONE}",90\n')
+    (tmp_path / "valid.csv").write_text(f'arch,c10_valid_108\n"{OTHER}",80\n')
+    table = load_table(tmp_path / "test.csv", tmp_path / "valid.csv")
+    assert list(table) == [ONE]
+    for text in (ONE, OTHER):
+        assert (table.accuracy(text), table.accuracy(text, split="valid")) == (90, 80)
+
+
+def test_one_cell_twice_in_other_words_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'arch,c10_test_108\n"{ONE}",90\n"{OTHER}",10\n')
+    with pytest.raises(ZeroscoreError, match=f"'{ONE}' in row 1 and '{OTHER}' in row 2 are one cell"):
+        load_table(tmp_path / "t.csv")
+
+
+def test_a_column_called_hash_may_hold_something_else(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'arch,c10_test_108,hash\n"{ONE}",90,7\n')
+    assert load_table(tmp_path / "t.csv").accuracy(OTHER) == 90

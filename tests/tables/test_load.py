@@ -49,6 +49,13 @@ def test_a_name_is_looked_up_in_the_tables_folder(home: Path) -> None:
     assert installed_tables() == {**embedded(), "mine": home / "mine.csv"}
 
 
+def test_a_name_with_dots(home: Path) -> None:
+    table_file(home, "my.v2.csv")
+    assert load_table("my.v2").accuracy("a") == 50.0
+    with pytest.raises(ZeroscoreError, match=r"no table at my\.v3: no such file or folder"):
+        load_table("my.v3")
+
+
 def test_what_comes_with_the_package_gives_way_to_the_folder(home: Path) -> None:
     assert load_table("digits201").space == "nasbench201"
     table_file(home, "digits201.csv")

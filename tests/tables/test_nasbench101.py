@@ -265,6 +265,13 @@ def test_bad_records_are_named(tmp_path: Path, record: object, words: str, form:
     assert words in text
 
 
+@pytest.mark.parametrize(("epochs", "params", "words"), [(2**63, 9, "its epochs are"), (4, 2**60, "parameters")])
+def test_numbers_that_no_column_holds(tmp_path: Path, epochs: int, params: int, words: str) -> None:
+    record = cell_record(*CHAIN, epochs, metrics(4, 1.0, 0.5, 0.5, 0.5, params=params))
+    with pytest.raises(ZeroscoreError, match=f"record 1: .*{words}"):
+        load_table(write_tfrecord(tmp_path / "t.tfrecord", [record]))
+
+
 @pytest.mark.parametrize("text", [b"[1, 2", b"\xff\xfe", b"", b"[" * 5000])
 def test_a_record_that_is_no_json(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "t.tfrecord"

@@ -19,7 +19,7 @@ from zeroscore.spaces import Space
 from zeroscore.spaces.nasbench201 import Cell
 from zeroscore.spaces.nats_size import Channels
 from zeroscore.tables import Metric, Table
-from zeroscore.tables.about import check_space
+from zeroscore.tables.about import check_space, usual_dataset
 from zeroscore.types import Code, Needs, UsageError, ZeroscoreError
 
 STATIC = ("params", "flops", "convs")
@@ -149,7 +149,7 @@ def gather(
     space: Space[Any],
     *,
     scorer: str | None = None,
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     split: str = "test",
     epochs: int | None = None,
     shape: Sequence[int] = (3, 32, 32),
@@ -162,7 +162,7 @@ def gather(
         table: the accuracies.
         space: of both.
         scorer: what the report is about; by default the ranking's first.
-        dataset: of the table's accuracies.
+        dataset: of the table's accuracies; None for CIFAR-10, or the only one.
         split: of the table's accuracies.
         epochs: of the table's accuracies; by default the most it has.
         shape: (C, H, W) of an image, for which FLOPs are counted.
@@ -177,7 +177,7 @@ def gather(
     if name not in ranking.scorers:
         raise UsageError(f"the scores hold none by {name!r}; they hold {', '.join(ranking.scorers)}")
     check_space(table, space.name)
-    metric = table.column("accuracy", dataset, split, epochs)
+    metric = table.column("accuracy", dataset or usual_dataset(table), split, epochs)
     frame = ranking.frame
     texts = [str(arch) for arch in frame["arch"]]
     parsed = [space.parse(text) for text in texts]

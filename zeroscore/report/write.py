@@ -64,7 +64,7 @@ def write_report(
     *,
     space: Space[Any] | None = None,
     scorer: str | None = None,
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     split: str = "test",
     epochs: int | None = None,
     histories: Mapping[str, SearchResult[Any]] | None = None,
@@ -86,7 +86,7 @@ def write_report(
         path: the page, an .html file.
         space: of the architectures; by default the one that the scores name, or the only one that can read them.
         scorer: what the page is about; by default the ranking's first.
-        dataset: of the table's accuracies.
+        dataset: of the table's accuracies; None for CIFAR-10, or the only one.
         split: of the table's accuracies.
         epochs: of the table's accuracies; by default the most it has.
         histories: searches to draw, by the names they get.

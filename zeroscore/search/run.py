@@ -17,7 +17,7 @@ from zeroscore.ranking import score_function
 from zeroscore.search.base import SEARCHERS, Algorithm, Budget, ExhaustedError, is_finite, is_whole
 from zeroscore.search.history import SearchResult, Stopped, Trial
 from zeroscore.spaces.base import A, Space
-from zeroscore.tables.about import check_space
+from zeroscore.tables.about import check_space, usual_dataset
 from zeroscore.tables.base import Metric, Table
 from zeroscore.types import UsageError, ZeroscoreError
 from zeroscore.version import __version__, package_version
@@ -50,7 +50,7 @@ def search(
     *,
     objective: Evaluate[A] | None = None,
     score: ScoreSource[A] | None = None,
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     split: str = "valid",
     epochs: int = 12,
     on_trial: Callable[[Trial[A]], None] | None = None,
@@ -76,7 +76,7 @@ def search(
         objective: gives an architecture's value, higher is better, and what the evaluation cost in seconds.
         score: gives an architecture's ``value`` and ``seconds``, or maps its text to that pair; by default naswot of a
             freshly built network on 128 noise images of 3x32x32.
-        dataset: of the accuracies.
+        dataset: of the accuracies; None for CIFAR-10, or the only one that the table has.
         split: of the accuracies that the searcher is told.
         epochs: of the accuracies that the searcher is told.
         on_trial: called with every trial once it is told.
@@ -97,6 +97,7 @@ def search(
         raise UsageError(f"table={table!r} is not a table; give what load_table returns")
     if table is not None:
         check_space(table, space.name)
+    dataset = dataset or ("cifar10" if table is None else usual_dataset(table))
     meter = _Meter(_network_score(space, seed) if score is None else score)
     told = _Told(meter.evaluate, "score", {})
     if objective is not None:

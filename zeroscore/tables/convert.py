@@ -87,6 +87,9 @@ def convert(
     known = FORMATS.get(form)
     if path.suffix == ".parquet":
         raise UsageError(f"{path} needs no conversion: it is Parquet already")
+    with written(target, keep=False) as temporary:  # now, and not after reading gigabytes
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
     voucher = vouch(path, trust=trust, plain=known.plain)
     with _unpacked(path) if tar else nullcontext(path) as folder:
         if form == "nasbench101":

@@ -45,6 +45,8 @@ LONGEST_PAUSE_S = 60.0
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP answers that another try may not get."""
 
+_THERE = "is there, but"
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -113,6 +115,11 @@ def download(
     if not file.url:
         return _fetched_by_hand(entry, place)
     home = part_of(entry, place).parent
+    try:
+        if there := _there(entry, home):
+            return there
+    except OSError as error:
+        raise ZeroscoreError(f"cannot read what is in {home}: {brief(error)}") from error
     lock = FileLock(home / f".{file.name}.lock")
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -141,7 +148,9 @@ def next_step(done: Download) -> str:
     """What to do with a table that is there now: a command, or a sentence."""
     path = done.paths[0]
     name = f"{done.entry.name}-{path.stem}" if done.entry.files[0].members else done.entry.name
-    return done.entry.note or shlex.join(["zeroscore", "table", "convert", str(path), f"{tables_dir() / name}.parquet"])
+    trust = ["--trust"] if not done.published and (path.is_dir() or path.suffix == ".tar") else []
+    command = ["zeroscore", "table", "convert", str(path), f"{tables_dir() / name}.parquet", *trust]
+    return done.entry.note or shlex.join(command)
 
 
 def by_hand(entry: Entry, folder: Path) -> str:
@@ -149,7 +158,8 @@ def by_hand(entry: Entry, folder: Path) -> str:
     first, *rest = (f"{file.name} ({_published(file) or 'no published checksum'})" for file in entry.files)
     lines = [f"{entry.name} ({entry.title}) has to be fetched by a person", f"  from  {entry.homepage}"]
     lines += [f"  file  {first}", *(f"    or  {form}" for form in rest), f"  into  {folder}"]
-    then = entry.note or f"zeroscore table convert {entry.name} {tables_dir() / entry.name}.parquet"
+    file = str(folder / entry.files[0].name)
+    then = entry.note or shlex.join(["zeroscore", "table", "convert", file, f"{tables_dir() / entry.name}.parquet"])
     return "\n".join([*lines, f"  then  {then}"])
 
 
@@ -167,7 +177,7 @@ def _fetched_by_hand(entry: Entry, folder: Path) -> Download:
         if path.is_dir():
             return Download(entry, (path,), False, sum(part.stat().st_size for part in path.iterdir()), "", "")
         if path.exists():
-            return Download(entry, (path,), False, path.stat().st_size, *_check(file, path, f"{path} is there, but"))
+            return Download(entry, (path,), False, path.stat().st_size, *_check(file, path, f"{path} {_THERE}"))
     raise ZeroscoreError(
         f"{entry.name} needs a person: get {entry.files[0].name} from {entry.homepage} and put it into {folder}"
     )
@@ -180,13 +190,13 @@ def _there(entry: Entry, home: Path) -> Download | None:
     if not file.members:
         if not path.exists():
             return None
-        return Download(entry, (path,), False, path.stat().st_size, *_check(file, path, f"{path} is there, but"))
+        return Download(entry, (path,), False, path.stat().st_size, *_check(file, path, f"{path} {_THERE}"))
     record = _record(home / f"{file.name}.sha256")
     paths = tuple(home / name for name in record or file.members)
     if not all(member.exists() for member in paths):
         return None
     for member in paths:
-        _check(File(member.name), member, f"{member} is there, but")
+        _check(File(member.name), member, f"{member} {_THERE}")
     return Download(entry, paths, False, sum(member.stat().st_size for member in paths), "", "")
 
 
@@ -194,7 +204,7 @@ def _fetch(entry: Entry, home: Path, progress: Progress, timeout_s: float, tries
     (file,) = entry.files
     target, part = home / file.name, home / f"{file.name}.part"
     if target.exists():  # an archive that could not be unpacked
-        sha256, published = _check(file, target, f"{target} is there, but")
+        sha256, published = _check(file, target, f"{target} {_THERE}")
     else:
         _persist(file, part, progress, timeout_s, tries, pause_s)
         try:
@@ -374,10 +384,15 @@ def _check(file: File, path: Path, complaint: str) -> tuple[str, str]:
     recorded = "" if file.sha256 or file.md5 else recorded_sha256(path)
     if (expected := file.sha256 or recorded) and sha256 != expected:
         source = "when it came it was" if recorded else "published is"
-        raise ZeroscoreError(f"{complaint} its SHA-256 is {sha256}, {source} {expected}")
+        raise ZeroscoreError(f"{complaint} its SHA-256 is {sha256}, {source} {expected}{_way_out(complaint)}")
     if file.md5 and not file.sha256 and not (md5 := _digest(path, "md5")).endswith(file.md5):
-        raise ZeroscoreError(f"{complaint} its MD5 is {md5}, published is one that ends in {file.md5}")
+        ends = f"published is one that ends in {file.md5}"
+        raise ZeroscoreError(f"{complaint} its MD5 is {md5}, {ends}{_way_out(complaint)}")
     return sha256, "SHA-256" if file.sha256 else "MD5" if file.md5 else ""
+
+
+def _way_out(complaint: str) -> str:
+    return "; remove it and call again" if complaint.endswith(_THERE) else ""
 
 
 def _digest(path: Path, kind: str) -> str:

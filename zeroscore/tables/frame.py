@@ -204,11 +204,8 @@ class FrameTable:
 
     @cached_property
     def _classes(self) -> Mapping[str, str]:
-        """Texts by class. A column of graph hashes, which were checked when it was made, saves minutes."""
-        texts = list(self._frame.index)
-        if "hash" in self._frame and self._frame["hash"].notna().all():
-            return dict(zip(self._frame["hash"], texts, strict=True))
-        return {CLASSES[self.space](text): text for text in texts}
+        """Texts by class."""
+        return dict(zip(_classes_of(self._frame, self.space), self._frame.index, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +237,9 @@ def read_frame(path: Path) -> Read:
             # Architectures such as 00000000 are text; inferring a number would lose the zeros.
             text = pa_csv.ConvertOptions(column_types=dict.fromkeys(_ARCH, pa.string()), strings_can_be_null=True)
             read = pa_csv.read_csv(path, convert_options=text)
-    except (pa.ArrowException, OSError) as error:
+        names: list[str] = read.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ZeroscoreError(f"cannot read table {path}: {brief(error)}") from error
-    names: list[str] = read.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ZeroscoreError(f"table {path}: column {twice[0]!r} is there twice")
     key = next((name for name in _ARCH if name in names), "idx")
@@ -270,16 +267,20 @@ def read_frame(path: Path) -> Read:
     return Read(frame, origin, space)
 
 
-def join_frames(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+def join_frames(frames: Sequence[tuple[str, pd.DataFrame]], space: str = "") -> pd.DataFrame:
     """One frame indexed by architecture, from named frames with a column ``arch``, or ``idx`` alone.
 
     Architectures are those of all frames with ``arch``. Rows with ``idx`` alone add to architectures; those that no
-    other frame names are left out. A column may be in several frames if they agree wherever two have a number.
+    other frame names are left out. A column may be in several frames if they agree wherever two have a number. Where
+    the space has several texts for one architecture, the first that is met stands for it.
 
     Raises:
         UsageError: no frame has ``arch``, one has nothing to join by, or two disagree on a value.
+        ZeroscoreError: a frame has one architecture in two rows, in different words.
     """
     named = [(name, frame.set_index("arch")) for name, frame in frames if "arch" in frame]
+    if space in CLASSES:
+        named = _in_the_same_words(named, space)
     if not named:
         files = ", ".join(name for name, _ in frames)
         raise UsageError(f"no column 'arch' in {files}; add a table that has it, and 'idx' to join by")
@@ -304,13 +305,42 @@ def join_frames(frames: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 def open_frame(path: Path, name: str) -> FrameTable:
     """The table in one file; raises as `read_frame` and `join_frames` do."""
     read = read_frame(path)
-    return FrameTable(
-        join_frames([(str(path), read.frame)]), name=name, sources={str(path): read.origin}, space=read.space
-    )
+    space = read.space or ("arch" in read.frame and space_of_texts(read.frame["arch"])) or ""
+    joined = join_frames([(str(path), read.frame)], space)
+    return FrameTable(joined, name=name, sources={str(path): read.origin}, space=space)
+
+
+def _in_the_same_words(named: Sequence[tuple[str, pd.DataFrame]], space: str) -> list[tuple[str, pd.DataFrame]]:
+    first: dict[str, str] = {}
+    renamed = []
+    for name, frame in named:
+        classes = _classes_of(frame, space)
+        rows: dict[str, int] = {}
+        for row, key in enumerate(classes, 1):
+            if key in rows:
+                one, other = (frame.index[at - 1] for at in (rows[key], row))
+                raise ZeroscoreError(
+                    f"table {name}: {one!r} in row {rows[key]} and {other!r} in row {row} are one cell"
+                )
+            rows[key] = row
+        texts = [first.setdefault(key, text) for key, text in zip(classes, frame.index, strict=True)]
+        renamed.append((name, frame.set_axis(pd.Index(texts, name="arch"), axis=0)))
+    return renamed
+
+
+def _classes_of(frame: pd.DataFrame, space: str) -> list[str]:
+    """The class of every row. A column of graph hashes saves minutes, if it holds what it is called."""
+    texts = list(frame.index)
+    if "hash" in frame and frame["hash"].notna().all() and frame["hash"].iloc[0] == CLASSES[space](texts[0]):
+        return list(frame["hash"])
+    return [CLASSES[space](text) for text in texts]
 
 
 def _texts(column: Any, where: str) -> list[str]:
-    texts = column.cast(pa.string()).to_pylist()
+    try:
+        texts = column.cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        raise ZeroscoreError(f"{where} does not hold text: {brief(error)}") from error
     for row, text in enumerate(texts, 1):
         if not text:
             raise ZeroscoreError(f"{where} is empty in row {row}")
@@ -320,7 +350,7 @@ def _texts(column: Any, where: str) -> list[str]:
 def _numbers(column: Any, metric: Metric | None, where: str) -> npt.NDArray[np.float64]:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
-        numbers = column.cast(pa.float64()).to_numpy()
+        numbers = column.cast(pa.float64(), safe=False).to_numpy()  # whole numbers beyond 2^53 are rounded
     else:
         numbers = np.empty(len(column))
         for row, cell in enumerate(column.to_pylist(), 1):

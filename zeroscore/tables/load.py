@@ -58,11 +58,11 @@ def find_table(source: str | os.PathLike[str]) -> Path:
     if path.exists():
         return path
     text, folder = os.fspath(source), tables_dir()
-    if path.suffix or len(path.parts) > 1:
-        raise ZeroscoreError(f"no table at {text}: no such file or folder")
     installed = installed_tables()
     if text in installed:
         return installed[text]
+    if path.suffix or len(path.parts) > 1:
+        raise ZeroscoreError(f"no table at {text}: no such file or folder")
     entry = manifest().get(text) or next((entry for name, entry, _ in _official_tables() if name == text), None)
     if entry is None:
         known = ", ".join(sorted({*manifest(), *installed}))
@@ -166,4 +166,5 @@ def _load_joined(sources: tuple[Source, ...], name: str | None) -> FrameTable:
         if len(spaces) > 1:
             (first, of), (other, _) = spaces.items()
             raise UsageError(f"cannot join {label}: it is of space {other}, and {of} of {first}")
-    return FrameTable(join_frames(frames), name=name or "+".join(names), sources=origins, space="".join(spaces))
+    space = "".join(spaces)
+    return FrameTable(join_frames(frames, space), name=name or "+".join(names), sources=origins, space=space)

@@ -199,7 +199,7 @@ def _five(record: object) -> tuple[str, int, str, str, str]:
     if not isinstance(record, list) or len(record) != 5:
         raise UsageError("not a list of five: hash, epochs, adjacency matrix, operations, metrics")
     digest, epochs, matrix, ops, metrics = record
-    if type(epochs) is not int or epochs < 1:
+    if type(epochs) is not int or not 1 <= epochs < 2**31:
         raise UsageError(f"its epochs are {epochs!r}, not a whole number of at least 1")
     texts = {"hash": digest, "adjacency matrix": matrix, "operations": ops, "metrics": metrics}
     for what, text in texts.items():
@@ -228,8 +228,12 @@ def _metrics(text: str) -> tuple[int, list[float]]:
         raise UsageError(f"its metrics are no base64 text of a protocol buffer: {brief(error)}") from None
     if len(evaluations) != _EVALUATIONS:
         raise UsageError(f"its metrics have {len(evaluations)} evaluation(s), expected 3: start, halfway, end")
-    if not params:
-        raise UsageError("its metrics do not say how many parameters there are")
+    if not 0 < params < 2**53:
+        raise UsageError(
+            f"its metrics say that it has {params} parameters"
+            if params
+            else "its metrics do not say how many parameters there are"
+        )
     values = []
     for number, (what, most) in _MEASURED.items():
         if number not in measured:
