@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from rows import append, console, run
 
 import zeroscore as zs
 from zeroscore.metrics import kendall, measure_all, spearman
+from zeroscore.report.sweep import countable
 from zeroscore.store import write_frame
 from zeroscore.tables.about import check_space
 from zeroscore.tables.frame import FrameTable
@@ -60,23 +61,17 @@ class Known:
         chance: accuracy in percent up to which the published figure leaves networks out.
         sample: architectures to score where nobody says how many.
         baselines: further functions of an architecture to rank by.
-        static_key: architectures of one key have equal parameters, FLOPs and convolutions.
     """
 
     published: dict[str, float]
     chance: float = 15.0
     sample: int = 1000
     baselines: tuple[tuple[str, Callable[[Any], float]], ...] = ()
-    static_key: Callable[[Any], Hashable] = lambda arch: arch
 
 
 NASBENCH101 = Known({"cifar10": 0.285}, chance=50.0)
 SPACES = {
-    # Weights and multiplications of a cell do not depend on which of its edges an operation is.
-    "nasbench201": Known(
-        {"cifar10": 0.574, "cifar100": 0.611, "ImageNet16-120": 0.549},
-        static_key=lambda arch: tuple(sorted(arch.ops)),
-    ),
+    "nasbench201": Known({"cifar10": 0.574, "cifar100": 0.611, "ImageNet16-120": 0.549}),
     "nats_size": Known({}, sample=4096, baselines=(("sum_of_channels", lambda arch: float(sum(arch.channels))),)),
     "nasbench101": NASBENCH101,
     "nasbench101_stem16": NASBENCH101,
@@ -214,7 +209,7 @@ def add_static(
     """Columns of the static baselines that ``frame`` lacks."""
     missing = [name for name in STATIC if name not in frame]
     if missing:
-        keys = [known.static_key(arch) for arch in archs]
+        keys = [countable(arch) for arch in archs]
         first = dict(zip(reversed(keys), reversed(archs), strict=True))
         images = zs.load_images(arguments.images, 2, seed=0)
         store = None if arguments.store is None else arguments.store / "static"

@@ -272,7 +272,7 @@ def _baselines(
     found = []
     if names:
         speaker: dict[Hashable, Hashable] = {}
-        speakers = [speaker.setdefault(_countable(arch), arch) for arch in archs]
+        speakers = [speaker.setdefault(countable(arch), arch) for arch in archs]
         images = load_images("noise", batch=2, shape=shape)
         counts = score_many(
             space,
@@ -302,10 +302,10 @@ def _baselines(
     return found
 
 
-def _countable(arch: Hashable) -> Hashable:
+def countable(arch: Hashable) -> Hashable:
     """Equal for architectures whose static counts are: a cell's convolutions may be on any edge, and only they count.
 
-    >>> _countable(Cell(("none", "nor_conv_3x3", "nor_conv_1x1", "none", "none", "skip_connect")))
+    >>> countable(Cell(("none", "nor_conv_3x3", "nor_conv_1x1", "none", "none", "skip_connect")))
     ('nor_conv_1x1', 'nor_conv_3x3')
     """
     return tuple(sorted(op for op in arch.ops if "conv" in op)) if isinstance(arch, Cell) else arch

@@ -215,7 +215,7 @@ class Read:
     Attributes:
         frame: metric columns as float64 with NaN for empty cells, the architecture's column as ``arch``.
         origin: a line on what it was made from; "" where the file says nothing.
-        space: of which space its architectures are; "" where the file says nothing.
+        space: of which space its architectures are, by the file's word or by their form; "" where neither tells.
     """
 
     frame: pd.DataFrame
@@ -264,7 +264,7 @@ def read_frame(path: Path) -> Read:
         raise ZeroscoreError(f"table {path}: {key} '{rows[first - 1]}' is in row {first} and in row {second}")
     said = read.schema.metadata or {}
     origin, space = (said.get(key, b"").decode("utf-8", "replace") for key in (ORIGIN_KEY, SPACE_KEY))
-    return Read(frame, origin, space)
+    return Read(frame, origin, space or ("arch" in frame and space_of_texts(frame["arch"])) or "")
 
 
 def join_frames(frames: Sequence[tuple[str, pd.DataFrame]], space: str = "") -> pd.DataFrame:
@@ -305,9 +305,8 @@ def join_frames(frames: Sequence[tuple[str, pd.DataFrame]], space: str = "") -> 
 def open_frame(path: Path, name: str) -> FrameTable:
     """The table in one file; raises as `read_frame` and `join_frames` do."""
     read = read_frame(path)
-    space = read.space or ("arch" in read.frame and space_of_texts(read.frame["arch"])) or ""
-    joined = join_frames([(str(path), read.frame)], space)
-    return FrameTable(joined, name=name, sources={str(path): read.origin}, space=space)
+    joined = join_frames([(str(path), read.frame)], read.space)
+    return FrameTable(joined, name=name, sources={str(path): read.origin}, space=read.space)
 
 
 def _in_the_same_words(named: Sequence[tuple[str, pd.DataFrame]], space: str) -> list[tuple[str, pd.DataFrame]]:

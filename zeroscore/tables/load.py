@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeroscore.tables.about import space_of_texts
 from zeroscore.tables.base import FORMATS, Format, Table
 from zeroscore.tables.frame import SUFFIXES, FrameTable, join_frames, read_frame
 from zeroscore.tables.vouch import vouch
@@ -157,8 +156,7 @@ def _load_joined(sources: tuple[Source, ...], name: str | None) -> FrameTable:
                 label = source.name if isinstance(source, Table) else os.fspath(source)
                 raise UsageError(f"cannot join {label}: only CSV and Parquet tables join; convert it to Parquet first")
             read = read_frame(path)
-            label, frame, origins[str(path)] = str(path), read.frame, read.origin
-            space = read.space or ("arch" in frame and space_of_texts(frame["arch"])) or ""
+            label, frame, space, origins[str(path)] = str(path), read.frame, read.space, read.origin
             names.append(stem(path))
         frames.append((label, frame))
         if space:
