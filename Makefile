@@ -33,7 +33,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,moo,report,tables,zoo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archai,dev,moo,nevergrad,optuna,ray,report,syne-tune,tables,zoo]'
 	touch $(STAMP)
 
 clean:

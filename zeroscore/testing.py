@@ -34,7 +34,7 @@ import zeroscore_kernels as kernels
 from zeroscore.probe import Evidence, gates_of, load_images
 from zeroscore.scorers import MODEL_ERRORS, Scorer, score_evidence
 from zeroscore.search import Algorithm, ExhaustedError
-from zeroscore.spaces import SPACES, Space, load_space
+from zeroscore.spaces import SPACES, ChoiceSpace, Space, load_space
 from zeroscore.spaces.batched import BatchedSpace, Codes
 from zeroscore.tables import Metric, Table
 from zeroscore.types import COUNTS, Count, Needs, Score, UsageError, ZeroscoreError
@@ -455,6 +455,31 @@ class SpaceContract:
                 apart, units = int((own - its).abs().max()), int(own[0, 0])
                 assert int(its[0, 0]) == units, f"{arch} has {units} units, its representative {int(its[0, 0])}"
                 assert apart <= units // 1000, f"{arch} and its representative {mate} have other codes, count={count}"
+
+    def test_choices(self) -> None:
+        """Where architectures are independent choices, these and the architectures are inverse to each other."""
+        space = self.make()
+        if not isinstance(space, ChoiceSpace):
+            return
+        choices = space.choices
+        assert all(name.isidentifier() for name in choices), f"names of choices have to be identifiers: {list(choices)}"
+        numbers = [len(values) for values in choices.values()]
+        assert math.prod(numbers) == len(space), f"{numbers} choices make {math.prod(numbers)}, not {len(space)}"
+        for name, values in choices.items():
+            texts = all(isinstance(value, str) for value in values)
+            assert texts, f"choices of {name!r} are not texts: {values}"
+            assert len({*values}) == len(values), f"choices of {name!r} repeat: {values}"
+        rng = np.random.default_rng(1)
+        for arch in self._archs():
+            picked = space.to_choices(arch)
+            assert list(picked) == list(choices), f"to_choices({arch}) names {list(picked)}, expected {list(choices)}"
+            assert space.from_choices(picked) == arch, f"from_choices(to_choices({arch})) is another"
+            drawn = {name: values[rng.integers(len(values))] for name, values in reversed(list(choices.items()))}
+            assert space.to_choices(space.from_choices(drawn)) == drawn, f"to_choices(from_choices({drawn})) is another"
+        name = next(iter(choices))
+        without = {other: value for other, value in picked.items() if other != name}
+        for bad in (without, {**picked, "nowhere": "0"}, {**picked, name: "nothing"}):
+            _refuses(UsageError, space.from_choices, bad)
 
     def _archs(self, samples: int | None = None) -> list[Any]:
         rng = np.random.default_rng(0)

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 import numpy as np
 
 from zeroscore.probe import load_images
 from zeroscore.ranking import score_function
-from zeroscore.search.base import SEARCHERS, Algorithm, Budget, ExhaustedError, is_finite, is_whole
+from zeroscore.search.base import SEARCHERS, Algorithm, Budget, ExhaustedError, is_whole
 from zeroscore.search.history import SearchResult, Stopped, Trial
+from zeroscore.search.meter import Meter, Scored, ScoreSource, number_of, seconds_of
 from zeroscore.spaces.base import A, Space
 from zeroscore.tables.about import check_space, usual_dataset
 from zeroscore.tables.base import Metric, Table
 from zeroscore.types import UsageError, ZeroscoreError
 from zeroscore.version import __version__, package_version
 
-
-class Scored(Protocol):
-    """What a score function returns; a Score is one."""
-
-    @property
-    def value(self) -> float:
-        """Higher is better; -inf or NaN where there is none."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """What computing it cost."""
-        ...
-
-
-ScoreSource: TypeAlias = Callable[[A], Scored] | Mapping[str, tuple[float, float]]
 Evaluate: TypeAlias = Callable[[A], tuple[float, float]]
 
 
@@ -98,7 +82,7 @@ def search(
     if table is not None:
         check_space(table, space.name)
     dataset = dataset or ("cifar10" if table is None else usual_dataset(table))
-    meter = _Meter(_network_score(space, seed) if score is None else score)
+    meter = Meter(_network_score(space, seed) if score is None else score)
     told = _Told(meter.evaluate, "score", {})
     if objective is not None:
         if algorithm.told == "score":
@@ -170,38 +154,6 @@ class _Told(Generic[A]):
     provenance: Mapping[str, str]
 
 
-class _Meter(Generic[A]):
-    """Computes scores, remembers their values, and adds up their seconds until these are taken."""
-
-    def __init__(self, score: ScoreSource[A]) -> None:
-        self._score = score
-        self._seconds = 0.0
-        self.values: dict[A, float] = {}
-
-    def __call__(self, arch: A) -> float:
-        if isinstance(self._score, Mapping):
-            if str(arch) not in self._score:
-                raise ZeroscoreError(
-                    f"no stored score for {arch}; score it, or draw from those scored: candidates=[...]"
-                )
-            value, seconds = self._score[str(arch)]
-        else:
-            scored = self._score(arch)
-            value, seconds = scored.value, scored.seconds
-        self._seconds += _seconds(f"scoring {arch}", seconds)
-        self.values[arch] = _number(f"the score of {arch}", value)
-        return self.values[arch]
-
-    def evaluate(self, arch: A) -> tuple[float, float]:
-        """The score as an evaluation, its seconds left to be taken."""
-        return self(arch), 0.0
-
-    def take_seconds(self) -> float:
-        """Seconds of scoring since they were last taken."""
-        taken, self._seconds = self._seconds, 0.0
-        return taken
-
-
 def _from_table(table: Table, dataset: str, split: str, epochs: int, timed: bool) -> _Told[Any]:
     fitness = table.column("accuracy", dataset, split, epochs)
     cost = _cost_column(table, fitness.dataset or dataset, dataset, epochs, timed)
@@ -231,21 +183,9 @@ def _checked(objective: Evaluate[A]) -> Evaluate[A]:
         answer = objective(arch)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise UsageError(f"the objective gave {answer!r} for {arch}; expected (value, cost in seconds)")
-        return _number(f"the objective of {arch}", answer[0]), _seconds(f"evaluating {arch}", answer[1])
+        return number_of(f"the objective of {arch}", answer[0]), seconds_of(f"evaluating {arch}", answer[1])
 
     return evaluate
-
-
-def _number(what: str, value: object) -> float:
-    if not isinstance(value, numbers.Real):
-        raise UsageError(f"{what} is {value!r}, not a number")
-    return float(value)
-
-
-def _seconds(what: str, value: object) -> float:
-    if not is_finite(value) or value < 0:
-        raise UsageError(f"{what} cost {value!r} seconds, not a finite number of at least 0")
-    return float(value)
 
 
 def _check_options(searcher: str, algorithm: Algorithm, options: Mapping[str, object]) -> None:

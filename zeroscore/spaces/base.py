@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from zeroscore.registry import Registry
-from zeroscore.types import Count
+from zeroscore.types import Count, UsageError
 
 A = TypeVar("A", bound=Hashable)
 
@@ -63,6 +63,45 @@ class Space(Protocol[A]):
     def __iter__(self) -> Iterator[A]: ...
 
     def __contains__(self, arch: object) -> bool: ...
+
+
+@runtime_checkable
+class ChoiceSpace(Space[A], Protocol[A]):
+    """A space whose architectures are one independent choice at each place: what tuners call categorical parameters.
+
+    Attributes:
+        choices: of each place, by name, what may be chosen there; names are identifiers. Every combination is one
+            architecture, and every architecture is one combination.
+    """
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The names and the choices, in a fixed order."""
+        ...
+
+    def from_choices(self, picked: Mapping[str, str]) -> A:
+        """The architecture with ``picked[name]`` at each place; UsageError names a place or choice that is none."""
+        ...
+
+    def to_choices(self, arch: A) -> dict[str, str]:
+        """What ``arch`` chooses at each place; the inverse of ``from_choices``."""
+        ...
+
+
+def in_order(space: str, choices: Mapping[str, Sequence[str]], picked: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of ``picked`` in the order of ``choices``, once they are known to be choices.
+
+    Raises:
+        UsageError: a place missing, a place that there is not, or a value that is no choice there.
+    """
+    for name in (*choices, *picked):
+        if name not in picked:
+            raise UsageError(f"no choice for {name!r} of a {space} architecture; its places: {', '.join(choices)}")
+        if name not in choices:
+            raise UsageError(f"{space} has no place {name!r}; its places: {', '.join(choices)}")
+        if picked[name] not in choices[name]:
+            raise UsageError(f"{name}={picked[name]!r} is no choice of {space}; choices: {', '.join(choices[name])}")
+    return tuple(picked[name] for name in choices)
 
 
 SPACES: Registry[Space] = Registry("space", "zeroscore.spaces", of=Space)  # type: ignore[type-arg]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeroscore.spaces.base import SPACES
+from zeroscore.spaces.base import SPACES, in_order
 from zeroscore.spaces.blocks import conv_norm, initialised
 from zeroscore.types import COUNTS, Count, UsageError, one_of
 
@@ -70,6 +70,20 @@ class NASBenchMacro:
         if wrong:
             raise _bad(text, f"layer {wrong.start() + 1} is {wrong[0]!r}, expected one of 0, 1, 2")
         return Layers(tuple(map(int, digits)))
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The operations of ``layer_1`` to ``layer_8``."""
+        return {f"layer_{layer}": tuple(map(str, OPS)) for layer in range(1, LAYERS + 1)}
+
+    def from_choices(self, picked: Mapping[str, str]) -> Layers:
+        """The architecture with these operations; UsageError names a layer or operation that is none."""
+        return Layers(tuple(map(int, in_order(self.name, self.choices, picked))))
+
+    def to_choices(self, arch: Layers) -> dict[str, str]:
+        """The operation of each layer."""
+        self._check(arch)
+        return dict(zip(self.choices, map(str, arch.ops), strict=True))
 
     def sample(self, rng: np.random.Generator) -> Layers:
         """One architecture, uniform over the 6,561."""

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zeroscore.spaces.base import SPACES
+from zeroscore.spaces.base import SPACES, in_order
 from zeroscore.spaces.batched import (
     CONVS,
     EDGES,
@@ -102,6 +102,20 @@ class NASBench201:
                     raise _bad(text, f"edge {source + 1} of node {node} comes from {origin!r}, expected {source}")
                 ops.append(op)
         return Cell(tuple(ops))
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The operations of each edge; ``edge_2_0`` enters node 2 from node 0."""
+        return {f"edge_{node}_{source}": OPS for node, source in EDGES}
+
+    def from_choices(self, picked: Mapping[str, str]) -> Cell:
+        """The cell with these operations; UsageError names an edge or operation that is none."""
+        return Cell(in_order(self.name, self.choices, picked))
+
+    def to_choices(self, arch: Cell) -> dict[str, str]:
+        """The operation of each edge."""
+        self._check(arch)
+        return dict(zip(self.choices, arch.ops, strict=True))
 
     def sample(self, rng: np.random.Generator) -> Cell:
         """One cell, uniform over the 15,625."""

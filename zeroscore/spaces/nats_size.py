@@ -9,7 +9,7 @@ is a 1x1 convolution and batch normalisation, without a ReLU.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zeroscore.spaces.base import SPACES
+from zeroscore.spaces.base import SPACES, in_order
 from zeroscore.spaces.batched import EDGES, Codes, Layer, are_cell_images, draw_weights, need_cell_images, run_cells
 from zeroscore.spaces.blocks import ReLUConvBN, ResidualBlock, initialised
 from zeroscore.spaces.nasbench201 import Cell
@@ -67,6 +67,20 @@ class NATSSize:
             if part not in _BY_TEXT:
                 raise _bad(text, f"layer {layer} is {_shown(part)}, expected one of {', '.join(_BY_TEXT)}")
         return Channels(tuple(_BY_TEXT[part] for part in parts))
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The numbers of channels of ``layer_1`` to ``layer_5``."""
+        return {f"layer_{layer}": tuple(_BY_TEXT) for layer in range(1, len(REDUCTIONS) + 1)}
+
+    def from_choices(self, picked: Mapping[str, str]) -> Channels:
+        """The architecture with these channels; UsageError names a layer or number that is none."""
+        return Channels(tuple(map(int, in_order(self.name, self.choices, picked))))
+
+    def to_choices(self, arch: Channels) -> dict[str, str]:
+        """The channels of each layer."""
+        self._check(arch)
+        return dict(zip(self.choices, map(str, arch.channels), strict=True))
 
     def sample(self, rng: np.random.Generator) -> Channels:
         """One architecture, uniform over the 32,768."""
