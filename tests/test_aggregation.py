@@ -283,3 +283,30 @@ def test_constant_and_failed_scores_are_taken():
 def test_what_makes_no_fit(columns, labelled, labels, message):
     with pytest.raises(UsageError, match=message):
         fit_monotone(columns, labelled, labels)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0]}, "scores of unequal length: a has 2, b has 3"),
+        ({"a": [[1.0], [2.0]]}, "scores 'a' are 2-dimensional float64"),
+        ({"a": ["1", "2"]}, "scores 'a' are 1-dimensional <U1"),
+        ({"a": [True, False]}, "scores 'a' are 1-dimensional bool"),
+    ],
+)
+def test_columns_that_are_no_pool(columns, message):
+    with pytest.raises(UsageError, match=message):
+        aggregate(columns)
+    with pytest.raises(UsageError, match=message):
+        fit_monotone(columns, [0, 1], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("labelled", [[True, False], [0.0, 1.0], [-1, 0], [0, 2]])
+def test_positions_that_are_none(labelled):
+    with pytest.raises(UsageError, match="expected positions from 0 to 1"):
+        fit_monotone({"a": [1.0, 2.0]}, labelled, [1.0, 2.0])
+
+
+def test_a_pool_takes_numbers():
+    with pytest.raises(UsageError, match="naswot='high' of a is not a number"):
+        GrowingPool({"naswot": 1.0}).add("a", {"naswot": "high"})

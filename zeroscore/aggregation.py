@@ -58,12 +58,14 @@ def aggregate(
         method: "log_rank" or "borda".
 
     Raises:
-        UsageError: no columns, another method, or weights that are negative, all 0 or of other columns.
+        UsageError: no columns, another method, columns of unequal length or of something else than numbers, or weights
+            that are negative, all 0 or of other columns.
     """
     one_of("method", method, METHODS)
     chosen = _checked(dict.fromkeys(columns, 1.0) if weights is None else weights, columns)
     ranked = log_ranks if method == "log_rank" else borda_counts
-    total = sum(weight * ranked(columns[name]) for name, weight in chosen.items())
+    pool = _pool({name: columns[name] for name in chosen})
+    total = sum(weight * ranked(pool[name]) for name, weight in chosen.items())
     return np.asarray(total)
 
 
@@ -93,11 +95,14 @@ class GrowingPool:
         """Let ``arch`` join, or replace its scores, and give its place among all that are in the pool now.
 
         Raises:
-            UsageError: a score is missing.
+            UsageError: a score is missing, or is no number.
         """
         missing = [name for name in self._weights if name not in scores]
         if missing:
             raise UsageError(f"no score {', '.join(missing)} of {arch}; it has {', '.join(scores)}")
+        for name in self._weights:
+            if isinstance(scores[name], bool) or not isinstance(scores[name], Real):
+                raise UsageError(f"{name}={scores[name]!r} of {arch} is not a number")
         self._seen[arch] = dict(scores)
         return self.scores()[arch]
 
@@ -152,7 +157,8 @@ class FrozenRanks:
         values, levels = self.values, self.levels
         value = -math.inf if math.isnan(value) else value
         if values[0] <= value <= values[-1]:
-            return float(np.interp(value, values, levels))
+            # Rounding may carry the interpolation past the level that it leads to.
+            return min(float(np.interp(value, values, levels)), float(levels[np.searchsorted(values, value)]))
         # The slope over a tenth of the pool: that between the last two values alone is chance.
         tenth = max(1, len(values) // 10)
         end, inner = (-1, -1 - tenth) if value > values[-1] else (0, tenth)
@@ -180,6 +186,7 @@ def fit_monotone(columns: Mapping[str, ArrayLike], labelled: Sequence[int], labe
     """Non-negative least squares from log ranks in the pool to Borda counts of the labels.
 
     Ridge with the weight of one label pulls towards equal weights, so that two labels do not make a fit of chance.
+    Where labels are all alike, or say the opposite of every score, all weights and predictions are 0: nothing learnt.
 
     Args:
         columns: by name, one score an architecture of the pool; higher is better.
@@ -187,16 +194,22 @@ def fit_monotone(columns: Mapping[str, ArrayLike], labelled: Sequence[int], labe
         labels: what each of them is worth, higher is better.
 
     Raises:
-        UsageError: no columns, fewer than two labels, not one a position, or labels that are not finite.
+        UsageError: no columns, columns of unequal length or of something else than numbers, fewer than two labels, not
+            one a position, labels that are not finite, or positions outside the pool.
     """
-    known, at = np.asarray(labels, dtype=np.float64), np.asarray(labelled, dtype=np.int64)
     if not columns:
         raise UsageError("no scores to fit")
+    pool = _pool(columns)
+    size = len(next(iter(pool.values())))
+    known, at = _numbers("labels", labels), np.asarray(labelled)
+    at = at if len(at) else at.astype(np.int64)
+    if at.dtype.kind not in "iu" or at.ndim != 1 or (len(at) and not (at.min() >= 0 and at.max() < size)):
+        raise UsageError(f"labelled={labelled!r}, expected positions from 0 to {size - 1}")
     if len(known) != len(at) or len(known) < 2 or not np.isfinite(known).all():
         raise UsageError(
             f"{len(known)} label(s) for {len(at)} architecture(s); a fit needs one each, 2 or more, finite"
         )
-    features = np.stack([log_ranks(values) for values in columns.values()], axis=1)
+    features = np.stack([log_ranks(values) for values in pool.values()], axis=1)
     features -= features.mean(0)
     spread = features.std(0)
     scale = np.where(spread > 0, spread, 1)
@@ -205,11 +218,26 @@ def fit_monotone(columns: Mapping[str, ArrayLike], labelled: Sequence[int], labe
     wanted, given = target - target.mean(), features[at] - features[at].mean(0)
     even = given.mean(1)
     # What equal weights would have to be for these labels: the point that the ridge pulls to.
-    size = max(0.0, float(even @ wanted) / max(float(even @ even), 1e-12)) / len(columns)
+    share = max(0.0, float(even @ wanted) / max(float(even @ even), 1e-12)) / len(columns)
     ridge = np.sqrt(float((given**2).sum(0).mean()) / len(known))
     rows = np.vstack((given, ridge * np.eye(len(columns))))
-    solution, _ = nnls(rows, np.concatenate((wanted, np.full(len(columns), ridge * size))))
+    solution, _ = nnls(rows, np.concatenate((wanted, np.full(len(columns), ridge * share))))
     return MonotoneFit(dict(zip(columns, (solution / scale).tolist(), strict=True)), features @ solution)
+
+
+def _pool(columns: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    found = {name: _numbers(f"scores {name!r}", values) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise UsageError(f"scores of unequal length: {', '.join(f'{n} has {size}' for n, size in lengths.items())}")
+    return found
+
+
+def _numbers(what: str, values: ArrayLike) -> Array:
+    found = np.asarray(values)
+    if found.ndim != 1 or found.dtype.kind not in "fiu":
+        raise UsageError(f"{what} are {found.ndim}-dimensional {found.dtype}, expected one number an architecture")
+    return found.astype(np.float64)
 
 
 def _ranks(values: ArrayLike) -> Array:

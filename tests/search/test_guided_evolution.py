@@ -190,3 +190,15 @@ def test_asking_on_before_anything_is_told() -> None:
 def test_bad_options(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         GuidedEvolution(Grid(), np.random.default_rng(0), worth, **options)  # type: ignore[arg-type]
+
+
+def test_what_another_process_asked_is_not_asked_again() -> None:
+    space = Grid()
+    everything = list(space)
+    searcher = GuidedEvolution(space, np.random.default_rng(0), worth, pool=10, population=2)
+    for arch in everything[:5]:
+        searcher.tell(arch, worth(arch))
+    asked = [searcher.ask() for _ in everything[5:]]
+    assert {*asked} == {*everything[5:]}
+    with pytest.raises(ExhaustedError):
+        searcher.ask()

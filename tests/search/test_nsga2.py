@@ -231,3 +231,24 @@ def test_beats_random_on_real_latencies(shared: Path) -> None:
         for population in (20, 200)  # a first generation of 200 is a random search
     }
     assert np.mean(runs[20]) > np.mean(runs[200]) + 0.005, runs
+
+
+def test_better_than_the_ideal_counts_as_the_ideal() -> None:
+    front = front_of([(5.0, 1.0)])
+    assert front.hypervolume({"naswot": 0.0, "flops": 4.0}, {"naswot": 2.0, "flops": 2.0}) == pytest.approx(1.0)
+    with pytest.raises(zs.UsageError, match="flops=nan of a point is not a finite number"):
+        front.hypervolume({"naswot": 0.0, "flops": math.nan})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"tie_weight": True}, "scoring has no option 'tie_weight'; known: engine, tie_weights"),
+        ({"budget": 200}, "budget=200 is no Budget"),
+        ({"table": "digits201"}, "table='digits201' is no Table"),
+        ({"scores": "scores"}, "scores='scores' is no Ranking"),
+    ],
+)
+def test_words_that_make_no_sense(words: dict[str, object], message: str) -> None:
+    with pytest.raises(zs.UsageError, match=message):
+        zs.search_front(SPACE, "naswot,params", **words)

@@ -105,6 +105,7 @@ class GuidedEvolution(Generic[A]):
             for neighbour in self._space.neighbours(arch):
                 self._evaluated_beside[neighbour].append(arch)
         self._values[arch] = order(value)
+        self._asked.add(arch)  # a resumed search tells what another process asked
         self._alive.append((arch, value))
 
     def _best_scored_first(self, pool: int, candidates: Iterable[A] | None) -> Iterator[A]:

@@ -6,6 +6,7 @@ Sorting, crowding, tournaments and the hypervolume are pymoo's; what varies an a
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from torch import Tensor
 from zeroscore.probe import load_images
 from zeroscore.ranking import Ranking, score_many
 from zeroscore.scorers import SCORERS
-from zeroscore.search.base import Budget, is_whole, positive
+from zeroscore.search.base import Budget, is_finite, is_whole, positive
 from zeroscore.search.history import Stopped
 from zeroscore.search.random import distinct
 from zeroscore.spaces.base import A, Space
@@ -128,22 +129,24 @@ class Front(Generic[A]):
     ) -> float:
         """Share of the box between a reference point and an ideal that the front dominates; 0 for a flat box.
 
-        To compare two searches give both the same points.
+        By default the box is that of this search's own values, and its share compares with no other search's: to
+        compare two searches give both the same points. What is better than the ideal counts as the ideal.
 
         Args:
             reference: a value of each objective, by its name; by default ``worst``.
             ideal: likewise; by default ``best``.
 
         Raises:
-            UsageError: a point lacks an objective.
+            UsageError: a point lacks an objective, or has no finite value of it.
         """
         members = self.members
         if not members:
             return 0.0
-        low, high = (self._point(point) for point in (ideal or self.best, reference or self.worst))
+        low = self._point(self.best if ideal is None else ideal)
+        high = self._point(self.worst if reference is None else reference)
         if (high <= low).any():
             return 0.0
-        scaled = (self._losses(members) - low) / (high - low)
+        scaled = np.maximum((self._losses(members) - low) / (high - low), 0.0)
         return float(_pymoo("indicators.hv").HV(ref_point=np.ones(len(low)))(scaled))
 
     def to_pandas(self) -> pd.DataFrame:
@@ -172,6 +175,8 @@ class Front(Generic[A]):
         for objective in self.objectives:
             if objective.name not in point:
                 raise UsageError(f"point {dict(point)} has no value of {objective.name!r}")
+            if not is_finite(point[objective.name]):
+                raise UsageError(f"{objective.name}={point[objective.name]!r} of a point is not a finite number")
         return np.array([-point[o.name] if o.maximise else point[o.name] for o in self.objectives])
 
 
@@ -216,11 +221,16 @@ def search_front(
         scoring: what ``score_many`` takes: tie_weights, precision, count, device, ...
 
     Raises:
-        UsageError: less than two objectives, an unknown or repeated one, a table of another space.
+        UsageError: less than two objectives, an unknown or repeated one, a table of another space, a word that
+            ``score_many`` does not know.
         ZeroscoreError: pymoo is not installed; the budget ends before the first evaluation; an architecture without a
             number in the table.
     """
     budget = Budget(evaluations=200) if budget is None else budget
+    for name, given, kind in (("budget", budget, Budget), ("table", table, Table), ("scores", scores, Ranking)):
+        if given is not None and not isinstance(given, kind):
+            raise UsageError(f"{name}={given!r} is no {kind.__name__}")
+    _check_scoring(scoring, scores)
     positive("population", population)
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed={seed!r} is not a whole number of at least 0")
@@ -290,6 +300,16 @@ def read_objectives(objectives: Sequence[str] | str, table: Table | None = None)
     return sought
 
 
+def _check_scoring(scoring: Mapping[str, object], scores: Ranking | None) -> None:
+    taken = inspect.signature(score_many).parameters.values()
+    known = [p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "progress", "store")]
+    for name in scoring:
+        if name not in known:
+            raise UsageError(f"scoring has no option {name!r}; known: {', '.join(known)}")
+        if scores is not None:
+            raise UsageError(f"{name}={scoring[name]!r} changes no stored score; leave it out, or leave out scores=")
+
+
 def _of_table(table: Table) -> list[str]:
     """Names of the objectives that a table has; a device or other variant follows its cost after a colon."""
     costs = [m for m in table.metrics() if m.kind not in ("accuracy", "loss")]
@@ -337,12 +357,16 @@ def _fresh(
 def _stored(scores: Ranking, names: list[str]) -> _Scored:
     for name in names:
         one_of("stored scorer", name, scores.scorers)
-    frame = scores.frame.set_index("arch")
+    frame = scores.frame.drop_duplicates("arch").set_index("arch")
 
     def scored(archs: list[Any]) -> tuple[dict[str, Sequence[float]], Sequence[float]]:
-        rows = frame.reindex([str(arch) for arch in archs])
-        for text in rows.index[rows["seconds"].isna()]:
-            raise ZeroscoreError(f"no stored score for {text}; score it, or draw from those scored: candidates=[...]")
+        texts = [str(arch) for arch in archs]
+        for text in texts:
+            if text not in frame.index:
+                raise ZeroscoreError(
+                    f"no stored score for {text}; score it, or draw from those scored: candidates=[...]"
+                )
+        rows = frame.loc[texts]
         return {name: rows[name].tolist() for name in names}, rows["seconds"].tolist()
 
     return scored
