@@ -282,7 +282,11 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     ((*SCORE, "--device", "gpu"), 2, "cannot use device 'gpu': "),
     ((*SCORE, "--device", "meta"), 2, "the model is on device 'meta', which holds no values"),
     ((*RANK, "--device", "meta"), 2, "cannot use device 'meta'"),
-    ((*RANK, "--bath", "8"), 2, "No such option: --bath (Possible options: --batch); see 'zeroscore rank --help'"),
+    (
+        (*RANK, "--bath", "8"),
+        2,
+        "No such option: --bath (Possible options: --archs, --batch); see 'zeroscore rank --help'",
+    ),
     ((*RANK, "nasbench201", "another"), 2, "another"),
     ((*RANK, "--out"), 2, "Option '--out' requires an argument; see 'zeroscore "),
     (("frobnicate",), 2, "No such command 'frobnicate'; see 'zeroscore --help'"),

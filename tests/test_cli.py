@@ -91,6 +91,9 @@ EVERY_COMMAND = {
     "rank_tied": ("rank", "--sample", "4", *TINY, "--tie-weights", "--seed", "3"),
     "rank_static": ("rank", "--sample", "3", *TINY, "--scorers", "convs", "--top", "2"),
     "rank_failed": ("rank", "--sample", "2", *TINY, "--images", "duplicates.npz"),
+    "rank_own": ("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own"),
+    "rank_archs": ("rank", "nas_bench_macro", "--archs", "archs.jsonl", "--skip-bad", *TINY, "--scorers", "params"),
+    "rank_archs_bad": ("rank", "nas_bench_macro", "--archs", "archs.jsonl", *TINY),
     "search": ("search", "--evaluations", "3", "--method", "random", *TINY, "--out", "history.parquet"),
     "search_json": ("search", "--evaluations", "2", "--method", "naswot", "--scorers", "params", *TINY, "--json"),
     "search_scores": ("search", "--method", "naswot", "--scores", "scores.csv"),
@@ -110,6 +113,18 @@ EVERY_COMMAND = {
     "table_info_json": ("table", "info", "table.csv", "--json"),
 }
 
+OWN_NETS = """
+from torch import nn
+
+def net(width):
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(width * 900, 10))
+
+def networks():
+    yield "narrow", lambda: net(2)
+    yield "impossible", lambda: net(-1)
+    yield "wide", net(4)
+"""
+
 EXACT = ("search_scores", "search_table", "search_front", "evaluate")
 """Made-up scores and their seconds are the same everywhere."""
 
@@ -120,6 +135,8 @@ def test_prints_what_it_always_did(name: str) -> None:
         pytest.importorskip("pymoo")
     pixels = np.random.default_rng(0).integers(256, size=(1, 32, 32, 3), dtype=np.uint8)
     np.savez("duplicates.npz", images=pixels.repeat(8, axis=0))
+    Path("own_nets.py").write_text(OWN_NETS)
+    Path("archs.jsonl").write_text('{"arch": "22222222"}\n"01201201"\n{"arch": "22222223"}\n')
     ran = zeroscore(*EVERY_COMMAND[name])
     text = transcript(EVERY_COMMAND[name], ran)
     agrees(name, text if name in EXACT else masked(text))

@@ -100,7 +100,7 @@ def test_a_function_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("users_bad.inner:make", UsageError, "no space or module is called 'users_bad.inner'"),
         ("nasbench201:|none~0|", UsageError, "1 node"),
         ("users_bad:mkae", UsageError, "did you mean make"),
-        ("users_bad:number", UsageError, "has no function 'number'"),
+        ("users_bad:number", UsageError, "number is a int, not a function"),
         ("users_bad:zzz", UsageError, "it has make"),
         ("users_lost:make", ZeroscoreError, "ModuleNotFoundError: No module named 'users_missing_dependency'"),
         ("users_raises:make", ZeroscoreError, "ZeroDivisionError: division by zero"),

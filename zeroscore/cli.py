@@ -38,6 +38,7 @@ from rich.progress import (
 from rich.table import Table as Grid
 
 import zeroscore as zs
+from zeroscore.arch_files import read_archs
 from zeroscore.doctor import examine
 from zeroscore.engines.cores import cores_given
 from zeroscore.metrics import regret
@@ -53,7 +54,7 @@ from zeroscore.tables.about import check_space, datasets, default_metric, summar
 from zeroscore.tables.download import by_hand, next_step, part_of
 from zeroscore.tables.load import names_of
 from zeroscore.types import UsageError, ZeroscoreError, one_of
-from zeroscore.zoo import BROKEN, DEFAULT_SHAPE, Target, find
+from zeroscore.zoo import BROKEN, DEFAULT_SHAPE, Target, find, own_models
 from zeroscore_data import Entry, embedded, manifest
 
 MOST = 10_000_000
@@ -220,7 +221,12 @@ def score(
 
 @app.command(epilog="Example: zeroscore rank nasbench201 --sample 100 --scorers naswot,params --out scores")
 def rank(
-    space: SpaceName = "nasbench201",
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPACE", help="The search space; or package.module:name, networks of your own or what yields them."
+        ),
+    ] = "nasbench201",
     images: Images = "noise",
     batch: Batch = 128,
     seed: Seed = 0,
@@ -231,6 +237,16 @@ def rank(
     in_table: Annotated[
         bool, typer.Option("--in-table", help="Rank, or draw, only from the architectures that --table has.")
     ] = False,
+    archs_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--archs",
+            parser=_path,
+            metavar="FILE",
+            help="Rank, or draw, only from the architectures in a .csv or .parquet (column arch), a .jsonl or .txt.",
+        ),
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines of --archs that are none.")] = False,
     scorers: Scorers = "naswot",
     count: Count = "application",
     precision: Precision = "auto",
@@ -263,7 +279,8 @@ def rank(
     if all_ and sample is not None:
         raise UsageError(f"--all and --sample {sample}; give one of them")
     _use(threads)
-    chosen = zs.load_space(space)
+    own = ":" in space
+    chosen: zs.Space[Any] = own_models(space) if own else zs.load_space(space)
     names = _names(scorers)
     as_file = out_path is not None and out_path.name.endswith(FILES)
     if as_file and out_path is not None:
@@ -275,6 +292,13 @@ def rank(
         if table is None or column is None:
             raise UsageError("--in-table needs a table; give --table PATH-OR-NAME")
         pool, where = _with_accuracy(table, column, chosen), f"table {table.name!r}"
+    if archs_path is not None:
+        if in_table:
+            raise UsageError(f"--in-table and --archs {archs_path}; give one of them")
+        pool, where = _listed(archs_path, chosen, skip_bad), f"{str(archs_path)!r}"
+    elif skip_bad:
+        raise UsageError("--skip-bad is for the lines of a file; give --archs FILE")
+    all_ = all_ or (sample is None and (own or archs_path is not None))
     archs = _architectures(chosen, pool, where, sample, all_, seed)
     accuracies = None if table is None or column is None else _accuracies(table, column, [str(arch) for arch in archs])
     steps: list[Step] = []
@@ -931,6 +955,19 @@ def _with_accuracy(table: zs.Table, column: Metric, space: zs.Space[Any]) -> lis
     if there.empty:
         raise ZeroscoreError(f"table {table.name!r} has no {column.column} of any architecture")
     return [space.parse(str(text)) for text in there]
+
+
+def _listed(path: Path, space: zs.Space[Any], skip_bad: bool) -> list[Any]:
+    """Architectures of a file; what is none stops the command or, where it may be skipped, is said."""
+    archs, refused = read_archs(path, space)
+    if refused and not (skip_bad and archs):
+        more = f" ({len(refused) - 1:,} more)" if len(refused) > 1 else ""
+        hint = "; --skip-bad leaves such lines out" if archs else ""
+        raise UsageError(f"line {refused[0].line} of {str(path)!r}: {refused[0].why}{more}{hint}")
+    if refused:
+        first = f"line {refused[0].line}: {refused[0].why}"
+        err.print(f"{len(refused):,} line(s) of {path} are no architectures and left out; {first}", soft_wrap=True)
+    return archs
 
 
 def _architectures(

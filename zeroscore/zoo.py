@@ -1,11 +1,13 @@
-"""Networks named by a text: a cell of a space, a timm model, or a function of the user's own."""
+"""Networks named by a text: a cell of a space, a timm or torchvision model, or a function of the user's own."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from zeroscore.own_models import ModelSpace
 from zeroscore.scorers import MODEL_ERRORS
 from zeroscore.spaces import SPACES
 from zeroscore.types import UsageError, ZeroscoreError
 
-FORMS = "'nasbench201:|nor_conv_3x3~0|+|...|', 'timm:resnet18' or 'package.module:factory'"
+FORMS = "'nasbench201:|nor_conv_3x3~0|+|...|', 'timm:resnet18', 'torchvision:resnet18' or 'package.module:factory'"
 DEFAULT_SHAPE = (3, 32, 32)
 
 BROKEN = (*MODEL_ERRORS, SyntaxError)
@@ -55,6 +58,8 @@ def find(text: str) -> Target:
         return Target(text, lambda seed: space.build(arch, seed=seed), DEFAULT_SHAPE, kind)
     if kind == "timm" and rest:
         return _timm(text, rest)
+    if kind == "torchvision" and rest:
+        return _torchvision(text, rest)
     if rest and all(part.isidentifier() for part in kind.split(".")):
         return _factory(text, kind, rest)
     raise UsageError(f"cannot tell what model {text!r} is; write {FORMS}")
@@ -72,7 +77,49 @@ def _timm(text: str, name: str) -> Target:
     return Target(text, lambda seed: _seeded(seed, lambda: timm.create_model(name, pretrained=False)), shape)
 
 
-def _factory(text: str, module_name: str, attribute: str) -> Target:
+def _torchvision(text: str, name: str) -> Target:
+    _import_torchvision()
+    try:
+        models = importlib.import_module("torchvision.models")
+    except ImportError as error:
+        raise ZeroscoreError(f"torchvision models need torchvision ({error}): pip install torchvision") from error
+    if name not in models.list_models():
+        raise UsageError(f"torchvision has no model {name!r}{_hint(name, models.list_models())}")
+    parameters = inspect.signature(models.get_model_builder(name)).parameters
+    untrained = {key: None for key in ("weights", "weights_backbone") if key in parameters}
+
+    def make() -> nn.Module:
+        with warnings.catch_warnings():
+            # GoogLeNet and Inception say that a later version will draw other weights.
+            warnings.simplefilter("ignore", FutureWarning)
+            model: nn.Module = models.get_model(name, **untrained)
+            return model
+
+    pixels = 299 if name == "inception_v3" else 224
+    return Target(text, lambda seed: _seeded(seed, make), (3, pixels, pixels))
+
+
+def own_models(text: str) -> ModelSpace:
+    """The networks of ``package.module:name``: what ModelSpace takes, or a function that gives it.
+
+    Raises:
+        UsageError: the text names nothing, or what it names are no networks.
+        ZeroscoreError: its module cannot be imported, or its function raises.
+    """
+    module_name, _, attribute = text.partition(":")
+    if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
+        raise UsageError(f"cannot tell what networks {text!r} are; write 'package.module:name'")
+    try:
+        return ModelSpace(_seeded(0, lambda: _attribute(text, module_name, attribute)), text)
+    except UsageError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise ZeroscoreError(f"networks {text!r}: {type(error).__name__}: {reason}") from error
+
+
+def _attribute(text: str, module_name: str, attribute: str) -> Any:
+    """``attribute`` of the user's module, imported from the working directory too."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -80,12 +127,12 @@ def _factory(text: str, module_name: str, attribute: str) -> Target:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _cannot_import(text, module_name, error) from error
-        hint = _hint(module_name, (*SPACES, "timm"))
+        hint = _hint(module_name, (*SPACES, "timm", "torchvision"))
         raise UsageError(f"model {text!r}: no space or module is called {error.name!r}{hint}; write {FORMS}") from error
     except BROKEN as error:
         raise _cannot_import(text, module_name, error) from error
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
+    found = getattr(module, attribute, None)
+    if found is None:
         own = [
             name
             for name, value in vars(module).items()
@@ -93,6 +140,14 @@ def _factory(text: str, module_name: str, attribute: str) -> Target:
         ]
         hint = _hint(attribute, own) or f"; it has {', '.join(own[:10]) or 'none'}"
         raise UsageError(f"model {text!r}: module {module_name!r} has no function {attribute!r}{hint}")
+    return found
+
+
+def _factory(text: str, module_name: str, attribute: str) -> Target:
+    factory = _attribute(text, module_name, attribute)
+    if not callable(factory):
+        kind = type(factory).__name__
+        raise UsageError(f"model {text!r}: {attribute} is a {kind}, not a function or a torch.nn.Module")
 
     def build(seed: int) -> nn.Module:
         model = factory if isinstance(factory, nn.Module) else _seeded(seed, factory)
@@ -143,12 +198,12 @@ def _import_torchvision() -> None:
         try:
             importlib.import_module("torchvision")
         except ImportError:
-            return  # timm says what it misses
+            return  # the caller says what it misses
         except RuntimeError as error:
             for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
                 del sys.modules[module]
             if "operator torchvision::" not in str(error) or not missing:
-                raise ZeroscoreError(f"timm needs torchvision, which cannot be imported: {error}") from error
+                raise ZeroscoreError(f"torchvision cannot be imported: {error}") from error
             library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
             library.define(f"{missing.pop()}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
             _LIBRARIES.append(library)

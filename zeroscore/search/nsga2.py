@@ -218,7 +218,7 @@ def search_front(
         population: architectures that survive a generation.
         candidates: take architectures from these alone.
         on_measured: called with every evaluation.
-        scoring: what ``score_many`` takes: tie_weights, precision, count, device, ...
+        scoring: what ``score_many`` takes: tie_weights, precision, count, device, ...; stored scores have theirs.
 
     Raises:
         UsageError: less than two objectives, an unknown or repeated one, a table of another space, a word that
@@ -230,7 +230,7 @@ def search_front(
     for name, given, kind in (("budget", budget, Budget), ("table", table, Table), ("scores", scores, Ranking)):
         if given is not None and not isinstance(given, kind):
             raise UsageError(f"{name}={given!r} is no {kind.__name__}")
-    _check_scoring(scoring, scores)
+    _check_scoring(scoring)
     positive("population", population)
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed={seed!r} is not a whole number of at least 0")
@@ -300,14 +300,12 @@ def read_objectives(objectives: Sequence[str] | str, table: Table | None = None)
     return sought
 
 
-def _check_scoring(scoring: Mapping[str, object], scores: Ranking | None) -> None:
+def _check_scoring(scoring: Mapping[str, object]) -> None:
     taken = inspect.signature(score_many).parameters.values()
     known = [p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "progress", "store")]
     for name in scoring:
         if name not in known:
             raise UsageError(f"scoring has no option {name!r}; known: {', '.join(known)}")
-        if scores is not None:
-            raise UsageError(f"{name}={scoring[name]!r} changes no stored score; leave it out, or leave out scores=")
 
 
 def _of_table(table: Table) -> list[str]:
