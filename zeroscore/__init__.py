@@ -1,6 +1,8 @@
 """Score, rank and search neural architectures without training them."""
 
+from zeroscore import predictors
 from zeroscore.aggregation import GrowingPool, MonotoneFit
+from zeroscore.own_models import ModelSpace
 from zeroscore.probe import load_images, overlap_kernel
 from zeroscore.ranking import Progress, Ranking, evaluate, load_ranking, score_many
 from zeroscore.scorers import ZEROSCORE, ReferencePool, Scorer, list_scorers, score
@@ -16,6 +18,7 @@ __all__ = [
     "Code",
     "Front",
     "GrowingPool",
+    "ModelSpace",
     "MonotoneFit",
     "Progress",
     "Ranking",
@@ -37,6 +40,7 @@ __all__ = [
     "load_space",
     "load_table",
     "overlap_kernel",
+    "predictors",
     "score",
     "score_many",
     "search",
