@@ -22,8 +22,8 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import astuple
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,12 @@ import torch
 from torch import Tensor, nn
 
 import zeroscore_kernels as kernels
+from zeroscore.engines import ENGINES, Engine, Settings, Task
+from zeroscore.prediction import Predictor
 from zeroscore.probe import Evidence, gates_of, load_images
-from zeroscore.scorers import MODEL_ERRORS, Scorer, score_evidence
+from zeroscore.scorers import MODEL_ERRORS, SCORERS, Scorer, score_evidence
 from zeroscore.search import Algorithm, ExhaustedError
+from zeroscore.search.random import distinct
 from zeroscore.spaces import SPACES, ChoiceSpace, Space, load_space
 from zeroscore.spaces.batched import BatchedSpace, Codes
 from zeroscore.tables import Metric, Table
@@ -694,15 +697,274 @@ class SearcherContract:
         assert not outside, f"{outside[0]} was asked and is not in the space"
 
 
+class PredictorContract:
+    """What every predictor has to hold. Override ``make``, and the rest where it does not fit.
+
+    Attributes:
+        options: the predictor's own, beside its seed.
+        by_score: it knows architectures by their scores alone, so that it needs these and takes any architecture.
+        labels: architectures that it learns from.
+        queries: others that it is asked for.
+    """
+
+    options: Mapping[str, Any] = {}
+    by_score: bool = False
+    labels: int = 60
+    queries: int = 30
+
+    def make(self) -> Callable[..., Predictor]:
+        """What makes the predictor under test, as ``make()(space, seed=..., **options)``."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives a Predictor's class")
+
+    def space(self) -> Space[Any]:
+        """Where architectures come from."""
+        return load_space("nasbench201")
+
+    def label(self, arch: Any) -> float:
+        """What an architecture is worth: something that can be learnt from it."""
+        return 60 + 5.0 * str(arch).count("nor_conv_3x3")
+
+    def score(self, arch: Any) -> float:
+        """A training-free score that tells some of it."""
+        return self.label(arch) + 10 * _worth(arch)
+
+    def test_predicts_a_number_for_each_architecture(self) -> None:
+        """``fit`` gives the predictor back, ``predict`` finite floats; no global generator is drawn from."""
+        train, others = self._archs()
+        predictor = self._made()
+        with _global_generators_untouched():
+            returned = self._fit(predictor, train)
+            predicted = self._predict(predictor, others)
+        assert returned is predictor, f"fit() gave {returned!r}, not the predictor itself"
+        assert isinstance(predicted, np.ndarray), f"predict() gave a {type(predicted).__name__}, not an array"
+        found = (predicted.dtype.kind, predicted.shape)
+        assert found == ("f", (len(others),)), f"predict() of {len(others)} gave {predicted.dtype}{predicted.shape}"
+        assert np.isfinite(predicted).all(), f"a prediction is {predicted[~np.isfinite(predicted)][0]}"
+
+    def test_is_better_than_the_mean(self) -> None:
+        """Predictions of architectures that were not labelled are nearer than the labels' mean is."""
+        train, others = self._archs()
+        truth, mean = self._labels(others), self._labels(train).mean()
+        predicted = self._predict(self._fit(self._made(), train), others)
+        errors = [float(np.square(guess - truth).mean()) for guess in (predicted, mean)]
+        assert errors[0] < errors[1], f"mean squared error {errors[0]:.4g}, that of the labels' mean {errors[1]:.4g}"
+
+    def test_is_the_seeds_own(self) -> None:
+        """One seed gives one predictor, whatever state the global generators are in."""
+        train, others = self._archs()
+        first = self._predict(self._fit(self._made(), train), others)
+        torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
+        again = self._predict(self._fit(self._made(), train), others)
+        assert np.array_equal(first, again), "one seed gave two predictors"
+
+    def test_each_prediction_stands_alone(self) -> None:
+        """In another order, and asked for by itself, an architecture is worth the same."""
+        train, others = self._archs()
+        predictor = self._fit(self._made(), train)
+        together = self._predict(predictor, others)
+        near = 1e-3 * float(np.ptp(self._labels(train)))  # float32 sums of other lengths are rounded in other ways
+        back = self._predict(predictor, others[::-1])[::-1]
+        assert np.allclose(back, together, rtol=0, atol=near), "in another order architectures are worth something else"
+        alone = self._predict(predictor, others[:1])[0]
+        assert abs(alone - together[0]) <= near, f"{others[0]} is worth {together[0]} among others, {alone} alone"
+        assert self._predict(predictor, []).shape == (0,), "no architectures are not predicted with no numbers"
+
+    def test_takes_lists_and_arrays(self) -> None:
+        """Numbers may come in a list or an array, and stay as they are."""
+        train, others = self._archs()
+        arrays = (self._labels(train), self._scores(train), self._scores(others))
+        given = [arrays, tuple(None if array is None else array.tolist() for array in arrays)]
+        kept = repr(given)
+        found = [self._made().fit(train, y, scores).predict(others, asked) for y, scores, asked in given]
+        assert np.array_equal(found[0], found[1]), "labels in a list are learnt otherwise than in an array"
+        assert repr(given) == kept, "fit() or predict() changed what it was given"
+
+    def test_learns_anew(self) -> None:
+        """A second ``fit`` forgets the first."""
+        train, others = self._archs()
+        half = len(train) // 2
+        twice = self._fit(self._fit(self._made(), train[:half]), train[half:])
+        once = self._fit(self._made(), train[half:])
+        assert np.array_equal(self._predict(twice, others), self._predict(once, others)), "fit() remembers the first"
+
+    def test_scores(self) -> None:
+        """Scores are optional, failed ones among them are no failure, and ``predict`` needs them where ``fit`` did."""
+        train, others = self._archs()
+        scores, asked = ([self.score(arch) for arch in archs] for archs in (train, others))
+        scores[:2] = asked[:2] = math.nan, -math.inf
+        predictor = self._made().fit(train, self._labels(train), scores)
+        predicted = predictor.predict(others, asked)
+        assert np.isfinite(predicted).all(), f"with failed scores a prediction is {predicted[~np.isfinite(predicted)]}"
+        _refuses(UsageError, predictor.predict, others)
+        _refuses(UsageError, predictor.predict, others, asked[1:])
+        _refuses(UsageError, self._made().fit, train, self._labels(train), scores[1:])
+        if self.by_score:
+            _refuses(UsageError, self._made().fit, train, self._labels(train))
+
+    def test_bad_input_is_refused(self) -> None:
+        """A UsageError of one line: numbers missing or not finite, strangers, and predictions before any label."""
+        train, others = self._archs()
+        y, scores, asked = self._labels(train), self._scores(train), self._scores(others)
+        _refuses(UsageError, self._made().predict, others, asked)
+        _refuses(UsageError, self._made().fit, train, y[1:], scores)
+        _refuses(UsageError, self._made().fit, [], [], None if scores is None else [])
+        for bad in (math.nan, math.inf):
+            _refuses(UsageError, self._made().fit, train, [*y[1:], bad], scores)
+        if not self.by_score:
+            predictor = self._fit(self._made(), train)
+            for stranger in (object(), str(train[0])):
+                _refuses(UsageError, predictor.predict, [stranger])
+                _refuses(UsageError, self._made().fit, [*train[1:], stranger], y)
+
+    def _made(self) -> Predictor:
+        return self.make()(self.space(), seed=1, **self.options)
+
+    def _archs(self) -> tuple[list[Any], list[Any]]:
+        drawn = list(itertools.islice(distinct(self.space(), np.random.default_rng(0)), self.labels + self.queries))
+        return drawn[: self.labels], drawn[self.labels :]
+
+    def _labels(self, archs: Sequence[Any]) -> Any:
+        return np.array([self.label(arch) for arch in archs], dtype=np.float64)
+
+    def _scores(self, archs: Sequence[Any]) -> Any:
+        return np.array([self.score(arch) for arch in archs], dtype=np.float64) if self.by_score else None
+
+    def _fit(self, predictor: Predictor, archs: Sequence[Any]) -> Predictor:
+        return predictor.fit(archs, self._labels(archs), self._scores(archs))
+
+    def _predict(self, predictor: Predictor, archs: Sequence[Any]) -> Any:
+        return predictor.predict(archs, self._scores(archs))
+
+
+class EngineContract:
+    """What every engine has to hold. Override ``make``, and the attributes where they do not fit.
+
+    Attributes:
+        cells: architectures that each test scores.
+        unread: of so many tasks an engine that has given its first answer has not yet taken the last.
+        threads: that share a sum in the engine's workers, on which its last digits depend; of this process while a
+            test runs.
+    """
+
+    cells: int = 6
+    unread: int = 2000
+    threads: int = 1
+
+    def make(self) -> Engine:
+        """The engine under test."""
+        raise NotImplementedError(f"{type(self).__name__} lacks make(), which gives an Engine")
+
+    def test_answers_as_the_local_engine(self) -> None:
+        """Every task once, in any order, with its scorers' values bit for bit; numpy's and torch's generators stay."""
+        self._check(tie_weights=False)
+
+    def test_answers_as_the_local_engine_with_tied_weights(self) -> None:
+        """The same where networks share their weights."""
+        self._check(tie_weights=True)
+
+    def test_a_failing_network_fails_alone(self) -> None:
+        """One that cannot be built has a status with a reason, and the others have their scores."""
+        tasks = self._tasks()
+        bad = tasks[1].arch
+        for task, scores in self._run(_settings(_Fragile(load_space("nasbench201"), str(bad))), tasks):
+            for score in scores:
+                failed = task.arch == bad
+                assert score.status.ok is not failed, f"{score.scorer} of {task.arch}: {score.status}"
+                assert score.status.reason or not failed, f"{score.scorer} failed without a reason"
+
+    def test_no_tasks_no_answers(self) -> None:
+        """Nothing is asked, nothing is answered."""
+        answers = list(self.make()(_settings(load_space("nasbench201")), iter(())))
+        assert not answers, f"{len(answers)} answer(s) to no task"
+
+    def test_may_be_left_at_any_time(self) -> None:
+        """Tasks are taken as they can be run; after ``close`` none is, and a second run is like the first."""
+        taken, tasks = [0], self._tasks()
+
+        def endless() -> Iterator[Task]:
+            for task in itertools.islice(itertools.cycle(tasks), self.unread):
+                taken[0] += 1
+                yield task
+
+        answers: Any = self.make()(_settings(load_space("nasbench201")), endless())
+        with closing(answers):
+            next(answers)
+        stopped = taken[0]
+        assert stopped < self.unread, f"all of {self.unread} tasks were taken before the first answer was"
+        assert len(self._run(_settings(load_space("nasbench201")), tasks[:2])) == 2
+        assert taken[0] == stopped, "tasks of a run that was closed were taken afterwards"
+
+    def _check(self, tie_weights: bool) -> None:
+        settings, tasks = _settings(load_space("nasbench201"), tie_weights), self._tasks()
+        with _threads(self.threads):
+            with _global_generators_untouched(but="Python"):  # clusters name their parts with it
+                answers = self._run(settings, tasks)
+            expected = {(task.arch, task.scorers): scores for task, scores in ENGINES.get("local")(settings, tasks)}
+        for task, scores in answers:
+            for mine, its in zip(scores, expected[task.arch, task.scorers], strict=True):
+                same = _same_number(mine.value, its.value) and mine.status == its.status
+                told = f"{mine.value!r} ({mine.status}), the local engine {its.value!r} ({its.status})"
+                assert same, f"{mine.scorer} of {task.arch} is {told}"
+
+    def _run(self, settings: Settings, tasks: Sequence[Task]) -> list[tuple[Task, tuple[Score, ...]]]:
+        """The answers, once they are known to be those to ``tasks``."""
+        answers = list(self.make()(settings, iter(tasks)))
+        for task, scores in answers:
+            names, asked = [score.scorer for score in scores], [scorer.name for scorer in task.scorers]
+            assert names == asked, f"{task.arch} was to be scored by {asked}, and was by {names}"
+        for task in tasks:
+            times = sum(answer == task for answer, _ in answers)
+            assert times == 1, f"the task of {task.arch} was answered {times} times"
+        assert len(answers) == len(tasks), f"{len(tasks)} tasks have {len(answers)} answers"
+        return answers
+
+    def _tasks(self) -> list[Task]:
+        scorers = tuple(SCORERS.get(name) for name in ("naswot", "params", "synflow"))
+        archs = itertools.islice(distinct(load_space("nasbench201"), np.random.default_rng(3)), self.cells)
+        return [Task(arch, scorers[: 1 + i % 3]) for i, arch in enumerate(archs)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragile:
+    """A space that cannot build one of its networks, and that other processes can be given."""
+
+    space: Space[Any]
+    bad: str
+
+    @property
+    def name(self) -> str:
+        return self.space.name
+
+    def build(self, arch: Any, *args: Any, **options: Any) -> nn.Module:
+        if str(arch) == self.bad:
+            raise RuntimeError(f"{arch} cannot be built")
+        return self.space.build(arch, *args, **options)
+
+
 @contextmanager
-def _global_generators_untouched() -> Iterator[None]:
+def _threads(number: int) -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+def _settings(space: Any, tie_weights: bool = False) -> Settings:
+    images = load_images("noise", batch=4, shape=(3, 16, 16), seed=1)
+    return Settings(space, images, "application", 0, "float32", 10, tie_weights)
+
+
+@contextmanager
+def _global_generators_untouched(but: str = "") -> Iterator[None]:
     def states() -> tuple[str, object, list[int]]:
         return repr(np.random.get_state()), random.getstate(), torch.get_rng_state().tolist()  # noqa: NPY002
 
     before = states()
     yield
     for name, was, now in zip(("numpy", "Python", "torch"), before, states(), strict=True):
-        assert was == now, f"the global generator of {name} was used; use the seed or generator that is given"
+        assert name == but or was == now, f"the global generator of {name} was used; use the one that is given, or seed"
 
 
 def _overlaps(codes: Codes) -> Tensor:

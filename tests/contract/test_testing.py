@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from zeroscore import testing
+from zeroscore.engines import Settings, Task
+from zeroscore.engines.local import local
 from zeroscore.probe import Evidence
 from zeroscore.scorers import SCORERS
 from zeroscore.search import SEARCHERS, Algorithm, ExhaustedError
@@ -24,7 +26,14 @@ from zeroscore.spaces.batched import Codes
 from zeroscore.spaces.nasbench201 import Cell, NASBench201
 from zeroscore.spaces.nats_size import NATSSize
 from zeroscore.tables import FrameTable, Metric
-from zeroscore.testing import ScorerContract, SearcherContract, SpaceContract, TableContract
+from zeroscore.testing import (
+    EngineContract,
+    PredictorContract,
+    ScorerContract,
+    SearcherContract,
+    SpaceContract,
+    TableContract,
+)
 from zeroscore.types import Code, Status, UnscorableError, UsageError, ZeroscoreError
 
 OUTSIDE = Cell(("conv",) * 6)
@@ -37,7 +46,10 @@ def notices(contract: type, made: object, test: str, message: str, **attributes:
         getattr(subject, test)()
 
 
-@pytest.mark.parametrize("contract", [ScorerContract, SpaceContract, TableContract, SearcherContract])
+@pytest.mark.parametrize(
+    "contract",
+    [ScorerContract, SpaceContract, TableContract, SearcherContract, PredictorContract, EngineContract],
+)
 def test_a_subclass_without_make_is_told_so(contract):
     with pytest.raises(NotImplementedError, match=r"^Nothing lacks make\(\), which gives an? [A-Z]"):
         type("Nothing", (contract,), {})().make()
@@ -517,3 +529,277 @@ def test_options_reach_the_algorithm():
     )
     with pytest.raises(ZeroscoreError, match="population=0"):
         contract().test_is_the_seeds_own()
+
+
+# ---- predictors ------------------------------------------------------------------------------------------------------
+
+
+class Ridge:
+    """A sound predictor, to break: least squares on how often an operation is in the text, and on the score."""
+
+    def __init__(self, space: NASBench201, *, seed: int = 0) -> None:
+        self.space, self.seed, self.weights = space, seed, None
+
+    def fit(self, archs: Any, y: Any, scores: Any = None) -> Any:
+        y = self.numbers("labels", archs, y)
+        if not len(y) or not np.isfinite(y).all():
+            raise UsageError("labels")
+        self.with_scores = scores is not None
+        points = self.points(archs, scores)
+        self.weights = np.linalg.solve(points.T @ points + 1e-3 * np.eye(points.shape[1]), points.T @ y)
+        return self
+
+    def predict(self, archs: Any, scores: Any = None) -> Any:
+        if self.weights is None or self.with_scores != (scores is not None):
+            raise UsageError("fit")
+        return self.points(archs, scores) @ self.weights
+
+    def points(self, archs: Any, scores: Any) -> Any:
+        if any(arch not in self.space for arch in archs):
+            raise UsageError("architecture")
+        known = np.zeros(len(archs)) if scores is None else self.numbers("scores", archs, scores)
+        known = np.where(np.isfinite(known), known, 0)
+        counts = np.array([arch.ops.count("nor_conv_3x3") for arch in archs], dtype=float)
+        return np.column_stack((np.ones(len(archs)), counts, known))
+
+    def numbers(self, what: str, archs: Any, values: Any) -> Any:
+        if len(values) != len(archs):
+            raise UsageError(what)
+        return np.asarray(values, dtype=float)
+
+
+def predicting(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda self, archs, scores=None: change(Ridge.predict(self, archs, scores))
+
+
+def of_this_instant(self: Ridge, archs: Any, scores: Any = None) -> Any:
+    state = torch.get_rng_state()
+    noise = torch.rand(1).item()
+    torch.set_rng_state(state)
+    return Ridge.predict(self, archs, scores) + noise
+
+
+def random_fit(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Ridge:
+    np.random.rand()
+    return Ridge.fit(self, archs, y, scores)
+
+
+def sticky(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Ridge:
+    return self if self.weights is not None else Ridge.fit(self, archs, y, scores)
+
+
+def by_place(self: Ridge, archs: Any, scores: Any = None) -> Any:
+    return Ridge.predict(self, archs, scores) + np.arange(len(archs))
+
+
+def by_company(self: Ridge, archs: Any, scores: Any = None) -> Any:
+    return Ridge.predict(self, archs, scores) + len(archs)
+
+
+def greedy(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Ridge:
+    Ridge.fit(self, archs, y, scores)
+    if isinstance(y, np.ndarray):
+        y *= 0
+    return self
+
+
+def for_arrays(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Ridge:
+    return Ridge.fit(self, archs, y if isinstance(y, np.ndarray) else [value + 1 for value in y], scores)
+
+
+def trusting(self: Ridge, archs: Any, scores: Any) -> Any:
+    counts = np.array([arch.ops.count("nor_conv_3x3") for arch in archs], dtype=float)
+    known = np.zeros(len(archs)) if scores is None else self.numbers("scores", archs, scores)
+    return np.column_stack((np.ones(len(archs)), counts, np.where(np.isposinf(known), 0, known)))
+
+
+def unscored(self: Ridge, archs: Any, scores: Any = None) -> Any:
+    if scores is None and self.with_scores:
+        scores = np.zeros(len(archs))
+    return Ridge.predict(self, archs, scores)
+
+
+def only_checks_finite(self: Ridge, what: str, archs: Any, values: Any) -> Any:
+    return np.resize(np.asarray(values, dtype=float), len(archs))
+
+
+def lenient_fit(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Any:
+    y = np.asarray(y, dtype=float)
+    return Ridge.fit(self, archs, np.where(np.isfinite(y), y, 0) if len(y) == len(archs) else y, scores)
+
+
+def hospitable_points(self: Ridge, archs: Any, scores: Any) -> Any:
+    return Ridge.points(self, [arch if arch in self.space else FIRST for arch in archs], scores)
+
+
+def early(self: Ridge, archs: Any, scores: Any = None) -> Any:
+    return np.zeros(len(archs)) if self.weights is None else Ridge.predict(self, archs, scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        (
+            {"fit": lambda self, *args: Ridge.fit(self, *args) and None},
+            "predicts_a_number_*",
+            "gave None, not the",
+        ),
+        ({"fit": random_fit}, "predicts_a_number_*", "generator of numpy was used"),
+        ({"predict": predicting(list)}, "predicts_a_number_*", "gave a list, not an array"),
+        ({"predict": predicting(lambda found: found[:, None])}, "predicts_a_number_*", r"gave float64\(30, 1\)"),
+        ({"predict": predicting(lambda found: found.astype(int))}, "predicts_a_number_*", r"gave int64\(30,\)"),
+        ({"predict": predicting(lambda found: found * math.nan)}, "predicts_a_number_*", "a prediction is nan"),
+        ({"predict": predicting(lambda found: -found)}, "is_better_than_the_mean", r"error \S+, that of the labels'"),
+        ({"predict": of_this_instant}, "is_the_seeds_own", "one seed gave two predictors"),
+        ({"predict": by_place}, "each_prediction_stands_alone", "in another order"),
+        ({"predict": by_company}, "each_prediction_stands_alone", r"among others, \S+ alone"),
+        (
+            {"predict": predicting(lambda found: found if found.size else np.ones(1))},
+            "each_prediction_*",
+            "no numbers",
+        ),
+        ({"fit": for_arrays}, "takes_lists_and_arrays", "in a list are learnt otherwise"),
+        ({"fit": greedy}, "takes_lists_and_arrays", "changed what it was given"),
+        ({"fit": sticky}, "learns_anew", "remembers the first"),
+        ({"points": trusting}, "scores", "with failed scores a prediction is"),
+        ({"predict": unscored}, "scores", "was not refused with UsageError"),
+        ({"numbers": only_checks_finite}, "scores", "was not refused with UsageError"),
+        ({"numbers": only_checks_finite}, "bad_input_is_refused", "was not refused with UsageError"),
+        ({"fit": lenient_fit}, "bad_input_is_refused", "nan.* was not refused with UsageError"),
+        ({"points": hospitable_points}, "bad_input_is_refused", "object object.* was not refused with UsageError"),
+        ({"predict": early}, "bad_input_is_refused", "was not refused with UsageError"),
+    ],
+)
+def test_broken_predictors_are_noticed(changes, test, message):
+    names = [name for name in dir(PredictorContract) if name.startswith(f"test_{test.removesuffix('*')}")]
+    assert len(names) == 1
+    notices(PredictorContract, type("Broken", (Ridge,), changes), names[0], message)
+
+
+@pytest.mark.parametrize("by_score", [False, True])
+def test_sound_predictors_pass(by_score):
+    def needs(self: Ridge, archs: Any, y: Any, scores: Any = None) -> Any:
+        if scores is None:
+            raise UsageError("scores")
+        return Ridge.fit(self, archs, y, scores)
+
+    made = type("Sound", (Ridge,), {"fit": needs} if by_score else {})
+    subject = type("Subject", (PredictorContract,), {"make": staticmethod(lambda: made), "by_score": by_score})()
+    for name in dir(subject):
+        if name.startswith("test_"):
+            getattr(subject, name)()
+
+
+def test_a_predictor_by_score_that_does_without_is_noticed():
+    notices(PredictorContract, Ridge, "test_scores", "was not refused with UsageError", by_score=True)
+
+
+# ---- engines ---------------------------------------------------------------------------------------------------------
+
+
+def twice(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    for answer in local(settings, tasks):
+        yield answer
+        yield answer
+
+
+def lossy(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return itertools.islice(local(settings, tasks), 5)
+
+
+def inventive(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    yield from local(settings, tasks)
+    yield from local(settings, [Task(FIRST, (PARAMS,))])
+
+
+def first_alone(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return ((task, scores[:1]) for task, scores in local(settings, tasks))
+
+
+def turned(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return ((task, scores[::-1]) for task, scores in local(settings, tasks))
+
+
+def nearly(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    for task, (first, *others) in local(settings, tasks):
+        yield task, (replace(first, value=math.nextafter(first.value, math.inf)), *others)
+
+
+def untied_engine(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return local(replace(settings, tie_weights=False), tasks)
+
+
+def noisy(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    torch.rand(1)
+    return local(settings, tasks)
+
+
+def brittle(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    for task, scores in local(settings, tasks):
+        if not all(score.status.ok for score in scores):
+            raise RuntimeError("a network failed")
+        yield task, scores
+
+
+def giving_up(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return itertools.takewhile(lambda answer: answer[1][0].status.ok, local(settings, tasks))
+
+
+def sparing(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    for task, scores in local(settings, tasks):
+        yield task, tuple(replace(score, status=Status(Code.OK)) for score in scores)
+
+
+def silent(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    for task, scores in local(settings, tasks):
+        yield task, tuple(replace(score, status=Status(score.status.code)) for score in scores)
+
+
+def hoarding(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    return local(settings, list(tasks))
+
+
+def talkative(settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+    answers = list(local(settings, tasks))
+    yield from answers or [(Task(FIRST, ()), ())]
+
+
+class Relapsing:
+    """What was left of a run when it was closed is taken up by the next."""
+
+    def __init__(self) -> None:
+        self.left: Iterator[Task] = iter(())
+
+    def __call__(self, settings: Settings, tasks: Iterable[Task]) -> Iterator[Any]:
+        next(self.left, None)
+        self.left = iter(tasks)
+        yield from local(settings, self.left)
+
+
+@pytest.mark.parametrize(
+    ("made", "test", "message"),
+    [
+        (twice, "answers_as_the_local_engine", "was answered 2 times"),
+        (lossy, "answers_as_the_local_engine", "was answered 0 times"),
+        (inventive, "answers_as_the_local_engine", "6 tasks have 7 answers"),
+        (first_alone, "answers_as_the_local_engine", r"scored by \['naswot', 'params'\], and was by \['naswot'\]"),
+        (turned, "answers_as_the_local_engine", r"and was by \['params', 'naswot'\]"),
+        (nearly, "answers_as_the_local_engine", r"naswot of .* is \S+ \(OK\), the local engine \S+ \(OK\)"),
+        (noisy, "answers_as_the_local_engine", "generator of torch was used"),
+        (untied_engine, "answers_as_the_local_engine_with_tied_weights", "the local engine"),
+        (giving_up, "a_failing_network_fails_alone", "was answered 0 times"),
+        (sparing, "a_failing_network_fails_alone", ": OK"),
+        (silent, "a_failing_network_fails_alone", "failed without a reason"),
+        (talkative, "no_tasks_no_answers", r"1 answer\(s\) to no task"),
+        (hoarding, "may_be_left_at_any_time", "all of 20 tasks were taken before"),
+        (Relapsing(), "may_be_left_at_any_time", "of a run that was closed were taken afterwards"),
+    ],
+)
+def test_broken_engines_are_noticed(made, test, message):
+    notices(EngineContract, made, f"test_{test}", message, unread=20)
+
+
+def test_an_engine_that_raises_for_a_network_does_not_pass():
+    subject = type("Subject", (EngineContract,), {"make": staticmethod(lambda: brittle)})()
+    with pytest.raises(RuntimeError, match="a network failed"):
+        subject.test_a_failing_network_fails_alone()

@@ -35,7 +35,8 @@ class ScoreGuide(Generic[A]):
     Attributes:
         seconds: what all scores so far have cost.
 
-    >>> guide = ScoreGuide(load_space("nats_size"), "params", pool=10, keep=0.2)
+    >>> import zeroscore as zs
+    >>> guide = ScoreGuide(zs.load_space("nats_size"), "params", pool=10, keep=0.2)
     >>> sum(guide.passes(arch) for arch in guide.pool), len(guide.best(3))
     (2, 3)
     """
