@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from probe.nets import ResNet, built, noise
+from scorers.nets import Call
 from zeroscore.probe.features import FEATURE_IMAGES, Feature, features
 from zeroscore.types import UnscorableError
 
@@ -77,6 +78,20 @@ def test_functional_operations_count():
             return torch.conv2d(x, self.weight).relu_()
 
     assert len(of(Functional(), noise())) == 2
+
+
+@pytest.mark.parametrize(
+    ("clamp", "counts"),
+    [
+        (lambda x: x.clamp(min=0), True),
+        (lambda x: x.clamp(min=-1), False),
+        (lambda x: torch.maximum(x, torch.zeros(1)), True),
+        (lambda x: torch.maximum(x, -x), False),
+        (lambda x: x.max(dim=1, keepdim=True).values, False),
+    ],
+)
+def test_an_operation_counts_where_it_is_a_gate(clamp, counts):
+    assert len(of(nn.Sequential(nn.Conv2d(3, 4, 1), Call(clamp)), noise())) == 1 + counts
 
 
 def test_the_network_and_the_callers_mode():

@@ -116,6 +116,16 @@ GATES: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "torch.clamp(x, min=0)": (lambda x: torch.clamp(x, min=0), 0),
     "torch.clamp(input=x, min=0)": (lambda x: torch.clamp(input=x, min=0), 0),
     "torch.clip(x, 0)": (lambda x: torch.clip(x, 0), 0),
+    "x sigmoid(x)": (lambda x: x * torch.sigmoid(x), 0),
+    "sigmoid(x) x": (lambda x: torch.sigmoid(x).mul(x), 0),
+    "x sigmoid(x), written to x": (lambda x: x.clone().mul_(x.sigmoid()), 0),
+    "x sigmoid(1.702 x)": (lambda x: x * (1.702 * x).sigmoid(), 0),
+    "x sigmoid(v x), a slope a channel": (lambda x: (x * nn.Parameter(torch.ones(3, 1, 1))).sigmoid() * x, 0),
+    "torch.maximum(x, 0)": (lambda x: torch.maximum(x, torch.tensor(0.0)), 0),
+    "torch.maximum(0, x)": (lambda x: torch.maximum(torch.zeros_like(x), x), 0),
+    "torch.max(x, 0)": (lambda x: torch.max(x, torch.zeros(5)), 0),
+    "torch.fmax(x, 0)": (lambda x: torch.fmax(x, other=torch.zeros(1)), 0),
+    "a threshold a channel": (lambda x: torch.maximum(x, nn.Parameter(torch.zeros(3)).reshape(1, -1, 1, 1)), 0),
 }
 
 OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -137,6 +147,19 @@ OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardtanh": nn.Hardtanh(),
     "hardtanh(-1, 1)": lambda x: F.hardtanh(x, -1.0, 1.0),
     "hardtanh(1, 2)": nn.Hardtanh(1.0, 2.0),
+    "x sigmoid(y)": lambda x: x * torch.sigmoid(x.flip(1)),
+    "x sigmoid(-x)": lambda x: x * torch.sigmoid(-x),
+    "x sigmoid(x + 1)": lambda x: x * torch.sigmoid(x + 1),
+    "x sigmoid(0)": lambda x: x * torch.sigmoid(0 * x),
+    "squeeze and excitation": lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+    "abs(x) sigmoid(abs(y))": lambda x: x.abs() * torch.sigmoid(x.flip(1).abs()),
+    "sigmoid(x) twice": lambda x: torch.sigmoid(x) * torch.sigmoid(x),
+    "sigmoid in place": lambda x: x * x.clone().sigmoid_(),
+    "maximum(x, .1)": lambda x: torch.maximum(x, torch.tensor(0.1)),
+    "maximum of two maps": lambda x: torch.maximum(x, -x),
+    "maximum that broadcasts": lambda x: torch.maximum(x[:, :, :1, :1], torch.zeros(4, 5)),
+    "max over positions": lambda x: x.max(dim=2).values,
+    "max over all": lambda x: x - x.max(),
 }
 
 

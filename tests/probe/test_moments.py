@@ -34,7 +34,11 @@ def seen(make: Callable[[Callable[[Tensor], Tensor]], nn.Module], gate: Callable
     return inputs
 
 
-@pytest.mark.parametrize("gate", [F.relu, F.relu_, F.gelu, F.silu, F.hardswish, lambda x: x.clamp_(min=0)])
+GATES = (F.relu, F.relu_, F.gelu, F.silu, F.hardswish, lambda x: x.clamp_(min=0))
+MAXIMA = (lambda x: torch.maximum(x, torch.zeros(1)), lambda x: torch.maximum(torch.zeros_like(x), x))
+
+
+@pytest.mark.parametrize("gate", [*GATES, *MAXIMA])
 def test_what_enters_and_not_what_leaves(gate):
     """In-place gates too."""
     found = Evidence(built(lambda: Functional(gate)), noise()).gates

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroscore.probe.gates import RELUS, gates
+from zeroscore.probe.gates import RELUS, Gates
 from zeroscore.probe.layout import Layout
 from zeroscore.types import Count
 from zeroscore_kernels import channel_moments, pack_signs, relu_pack
@@ -261,16 +261,16 @@ class _GateMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.packer = packer
         self.met = met
-        self.gates = gates()
+        self.gates = Gates()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        opening = self.gates.get(func)
-        x = None if opening is None else opening(args, kwargs or {})
+        x = self.gates.opening(func, args, kwargs or {})
         if x is None:
             given = func(*args, **(kwargs or {}))
             self.packer.layout.saw(func, given)
+            self.gates.saw(func, given)
             return given
         self.packer.record.applications += 1
         out: Tensor | None = None
@@ -280,7 +280,8 @@ class _GateMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packs and self.packer.fits(x) and len(x) == self.packer.batch and not self.packer.knows(x):
             out, codes = self.packer.relu(x, inplace=name.endswith("_"))
         else:
-            codes = self.packer.pack(x, entering=args[0] if args else x)
+            given = any(value is x for value in args) or not args  # else it only says where the gate is open
+            codes = self.packer.pack(x, entering=x if given else args[0])
         if codes is not None:
             self.met(codes)
         return func(*args, **(kwargs or {})) if out is None else out

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zeroscore.probe.capture import _seed, preserved
-from zeroscore.probe.gates import gates
+from zeroscore.probe.gates import Gates
 from zeroscore.probe.layout import Layout, is_layer
 from zeroscore.probe.spectra import centred
 from zeroscore.types import Code, Status, UnscorableError
@@ -67,16 +67,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.batch = batch
         self.found: list[Feature] = []
         self.finite: list[Tensor] = []
-        self._gates = gates()
+        self._gates = Gates()
         self._layout = Layout()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        gate = self._gates.opening(func, args, kwargs or {}) is not None
         out = func(*args, **(kwargs or {}))
         self._layout.saw(func, out)
+        self._gates.saw(func, out)
         given = out[0] if isinstance(out, tuple) and out else out
-        reads = func in self._gates or is_layer(func.overloadpacket.__name__)
+        reads = gate or is_layer(func.overloadpacket.__name__)
         if not reads or not isinstance(given, Tensor) or given.ndim < 2:
             return out
         if given.is_floating_point() and given.numel() and len(given) % self.batch == 0:
