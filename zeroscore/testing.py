@@ -533,8 +533,11 @@ class SpaceContract:
             expected = network.gates
             about = f"codes({arch}, {asked}, moments=True)"
             assert len(found) == len(expected), f"{about} tell of {len(found)} gates, not {len(expected)}"
+            # With tied weights a convolution runs over the images of several cells at once, which processors may round
+            # otherwise; where a channel is next to explained by the others, what is left of it shows that much more.
+            within = {"rel_tol": 1e-4, "abs_tol": 1e-6} if ties else {"rel_tol": 1e-6}
             for mine, its in zip(sorted(found, key=astuple), sorted(expected, key=astuple), strict=True):
-                near = all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(astuple(mine), astuple(its), strict=True))
+                near = all(math.isclose(a, b, **within) for a, b in zip(astuple(mine), astuple(its), strict=True))
                 assert near, f"{about} tell of {mine}, the network that build() gives has {its}"
 
 
