@@ -40,7 +40,9 @@ from rich.table import Table as Grid
 import zeroscore as zs
 from zeroscore.arch_files import read_archs
 from zeroscore.doctor import examine
+from zeroscore.engines import Engine
 from zeroscore.engines.cores import cores_given
+from zeroscore.engines.ray import ray_engine
 from zeroscore.metrics import regret
 from zeroscore.probe import Evidence
 from zeroscore.ranking import Progress as Step
@@ -253,7 +255,17 @@ def rank(
     tie_weights: Ties = False,
     device: Device = None,
     threads: Threads = None,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="Where scoring runs.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="Where scoring runs: local, ray, a plug-in's; auto is local.")
+    ] = "auto",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, host:port or ray://...; by default a local one."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(parser=_whole(1), metavar="N", help="Ray workers; by default as many as there is room for."),
+    ] = None,
     top: Top = 10,
     tables: Tables = None,
     dataset: Dataset = None,
@@ -279,6 +291,7 @@ def rank(
     if all_ and sample is not None:
         raise UsageError(f"--all and --sample {sample}; give one of them")
     _use(threads)
+    runs_on = _engine(engine, address, workers, threads)
     own = ":" in space
     chosen: zs.Space[Any] = own_models(space) if own else zs.load_space(space)
     names = _names(scorers)
@@ -314,7 +327,7 @@ def rank(
                 archs,
                 _images(images, batch, seed),
                 names,
-                engine=engine,
+                engine=runs_on,
                 store=None if as_file else out_path,
                 tie_weights=tie_weights,
                 precision=precision,  # type: ignore[arg-type]
@@ -911,6 +924,15 @@ def _need_command(context: typer.Context) -> None:
 def _use(threads: int | None) -> None:
     """Run on that many CPU threads; our own kernels follow torch."""
     torch.set_num_threads(min(torch.get_num_threads(), cores_given()) if threads is None else threads)
+
+
+def _engine(name: str, address: str | None, workers: int | None, threads: int | None) -> str | Engine:
+    if name == "ray":
+        return ray_engine(address=address, workers=workers, threads=threads)
+    for option, value in (("--address", address), ("--workers", workers)):
+        if value is not None:
+            raise UsageError(f"{option} {value} is for --engine ray, not for --engine {name}")
+    return name
 
 
 def _names(text: str, most: int | None = None) -> tuple[str, ...]:

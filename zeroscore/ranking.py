@@ -24,7 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zeroscore.aggregation import Method, MonotoneFit, aggregate, fit_monotone
-from zeroscore.engines import ENGINES, Settings, Task
+from zeroscore.engines import ENGINES, Engine, Settings, Task
+from zeroscore.engines.answers import together
 from zeroscore.engines.memory import kept_pages
 from zeroscore.metrics import NegInf, measure_all
 from zeroscore.probe import check_images, images_hash, resolve_precision
@@ -155,7 +156,7 @@ def score_many(
     images: Float[Tensor, "batch channels height width"],
     scorers: Sequence[str] = ("naswot",),
     *,
-    engine: str = "auto",
+    engine: str | Engine = "auto",
     store: str | Path | None = None,
     tie_weights: bool = False,
     precision: Precision = "auto",
@@ -175,7 +176,8 @@ def score_many(
         archs: architectures or their texts, or one text; repeats are scored once and returned once.
         images: ``[B, C, H, W]`` floating point, at least two, finite.
         scorers: registered names, or one name.
-        engine: "local", a plug-in's name, or "auto", which is "local".
+        engine: "local", "ray", a plug-in's name, or "auto", which is "local"; or an Engine, such as
+            ``engines.ray.ray_engine(workers=8)``.
         store: a folder to keep scores in as they come. A run that is started again, or wants more architectures or
             scorers with the same settings, scores only what is missing.
         tie_weights: give every place (cell, edge, operation) one weight that all architectures use, so that many run
@@ -199,7 +201,7 @@ def score_many(
     if not chosen:
         raise UsageError(f"no scorers; known: {', '.join(SCORERS.names())}")
     settings = _settings(space, images, precision, count, seed, device, num_classes, tie_weights)
-    run = ENGINES.get("local" if engine == "auto" else engine)
+    run = engine if callable(engine) else ENGINES.get("local" if engine == "auto" else engine)
     asked = [space.parse(arch) if isinstance(arch, str) else arch for arch in _listed(archs)]
     for arch in asked:
         if arch not in space:
@@ -224,12 +226,13 @@ def score_many(
         if kept:
             kept.add(pending.from_twins)
         report()
-        for task, scores in run(settings, pending.tasks):
-            new = pending.settle(task, scores)
+        for answers in together(run(settings, pending.tasks)):
+            new = [row for task, scores in answers for row in pending.settle(task, scores)]
             if kept:
                 kept.add(new)
-            scored += 1
-            report(str(task.arch))
+            for task, _ in answers:
+                scored += 1
+                report(str(task.arch))
     return Ranking(_wide(wanted, chosen, rows), tuple(scorer.name for scorer in chosen), provenance)
 
 

@@ -12,9 +12,9 @@ is the architectures in flight.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,7 +75,8 @@ class Store:
         self.path = path
         self._rows = rows
         self._part = part
-        self._open_rows = open_rows
+        # As a table: one row more costs one row, not all of the part's again.
+        self._open = _table(open_rows)
 
     @classmethod
     @contextmanager
@@ -124,14 +125,14 @@ class Store:
         new = list(rows)
         if not new:
             return
-        table = pa.Table.from_pylist([asdict(row) for row in (*self._open_rows, *new)], schema=SCHEMA)
+        table = pa.concat_tables([self._open, _table(new)]).combine_chunks()
         with written(self.path / f"part-{self._part:05d}.parquet") as temporary:
             pq.write_table(table, temporary, write_page_checksum=True)
         self._rows.extend(new)
-        self._open_rows.extend(new)
-        if len(self._open_rows) >= ROWS_PER_PART:
+        self._open = table
+        if len(table) >= ROWS_PER_PART:
             self._part += 1
-            self._open_rows = []
+            self._open = _table([])
 
 
 def read_store(path: str | Path) -> tuple[list[Row], dict[str, Any]]:
@@ -160,6 +161,10 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
             frame.to_parquet(temporary, index=False)
         else:
             frame.to_csv(temporary, index=False)
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    return pa.table({name: [getattr(row, name) for row in rows] for name in SCHEMA.names}, schema=SCHEMA)
 
 
 def _part_files(folder: Path) -> list[Path]:

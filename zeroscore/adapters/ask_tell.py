@@ -37,6 +37,7 @@ class AskTell(Generic[A]):
     Raises:
         UsageError: an unknown searcher or option, a seed below 0, or a guide of another space.
 
+    >>> from zeroscore.spaces import load_space
     >>> loop = AskTell(load_space("nats_size"), "regularized_evolution", "params", population=2)
     >>> for _ in range(4):
     ...     arch = loop.ask()
