@@ -22,6 +22,10 @@ needs_timm = pytest.mark.skipif(
     importlib.util.find_spec("timm") is None, reason="timm is not installed: pip install 'zeroscore[zoo]'"
 )
 
+needs_torchvision = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed: pip install torchvision"
+)
+
 
 def write(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> None:
     """A module of the user's in the current folder, gone with the test."""
@@ -60,6 +64,40 @@ def test_a_timm_model_is_untrained_and_seeded() -> None:
 @needs_timm
 def test_a_timm_model_expects_images_of_its_own_size() -> None:
     assert find("timm:inception_v3").shape == (3, 299, 299)
+
+
+@needs_torchvision
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("squeezenet1_1", 224), ("quantized_inception_v3", 299), ("lraspp_mobilenet_v3_large", 224)]
+)
+def test_a_torchvision_model_is_untrained_and_seeded(name: str, pixels: int, recwarn: pytest.WarningsRecorder) -> None:
+    """Nothing is downloaded: segmentation networks would fetch a trained backbone unless told not to."""
+    import_timm()
+    from torchvision import models
+
+    target = find(f"torchvision:{name}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models._api.WeightsEnum, "get_state_dict", lambda *_, **__: pytest.fail("a download"))
+        built = target.build(7)
+        assert equal(target.build(7), built)
+        assert not equal(target.build(8), built)
+    assert not recwarn.list
+    assert type(built).__module__ == models.get_model_builder(name).__module__
+    assert target.shape == (3, pixels, pixels)
+
+
+@needs_torchvision
+def test_an_unknown_torchvision_model() -> None:
+    with pytest.raises(UsageError, match=r"^torchvision has no model 'resnet81'; did you mean .*resnet"):
+        find("torchvision:resnet81")
+
+
+def test_torchvision_that_is_missing_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ZeroscoreError, match=r"^torchvision models need torchvision \(.*\): pip install torchvision$"):
+        find("torchvision:resnet18")
 
 
 @needs_timm
@@ -145,7 +183,7 @@ STAND_IN = """
     ("stand_in", "says"),
     [
         (STAND_IN.format(operator="qnms"), "imported"),
-        (STAND_IN.format(operator="roi_align"), "refused: timm needs torchvision, which cannot be imported: "),
+        (STAND_IN.format(operator="roi_align"), "refused: torchvision cannot be imported: "),
         ("raise RuntimeError('built for another torch')", "cannot be imported: built for another torch"),
     ],
 )

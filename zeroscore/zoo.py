@@ -95,7 +95,7 @@ def _torchvision(text: str, name: str) -> Target:
             model: nn.Module = models.get_model(name, **untrained)
             return model
 
-    pixels = 299 if name == "inception_v3" else 224
+    pixels = 299 if name.endswith("inception_v3") else 224
     return Target(text, lambda seed: _seeded(seed, make), (3, pixels, pixels))
 
 
