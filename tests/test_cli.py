@@ -605,15 +605,8 @@ def test_doctor_golden() -> None:
     if torch.cuda.is_available():
         pytest.skip("the golden file is of a machine without CUDA")
     for package in (
-        "nats_bench",
-        "nas-bench-201",
-        "google-crc32c",
-        "timm",
-        "pymoo",
-        "plotly",
-        "matplotlib",
-        "pillow",
-        "triton",
+        *("nats_bench", "nas-bench-201", "google-crc32c", "timm", "torchvision", "pymoo", "ray", "optuna", "syne-tune"),
+        *("nevergrad", "archai", "scikit-learn", "plotly", "matplotlib", "pillow", "triton"),
     ):
         try:
             importlib.metadata.version(package)

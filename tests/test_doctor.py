@@ -38,7 +38,9 @@ def test_versions_are_those_of_this_process() -> None:
     assert findings["zeroscore"].found == version("zeroscore")
 
 
-@pytest.mark.parametrize("package", ["numba", "triton", "nats_bench", "nas-bench-201", "timm", "pillow"])
+@pytest.mark.parametrize(
+    "package", ["numba", "triton", "nats_bench", "nas-bench-201", "timm", "ray", "syne-tune", "scikit-learn", "pillow"]
+)
 def test_a_package_is_there_or_the_note_says_how_to_get_it(package: str) -> None:
     finding = found()[package]
     try:

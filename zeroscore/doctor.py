@@ -13,6 +13,12 @@ from zeroscore.tables.load import names_of
 from zeroscore.version import __version__, package_version
 from zeroscore_data import manifest
 
+ADAPTED = {
+    **{name: name for name in ("optuna", "syne-tune", "nevergrad", "archai")},
+    "scikit-learn": "sklearn",
+}
+"""Packages that have an adapter here, and the extra of each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -42,7 +48,10 @@ def examine() -> tuple[Finding, ...]:
         _package("nas-bench-201", "NAS-Bench-201 .pth tables", "pip install 'zeroscore[tables]'"),
         _package("google-crc32c", "NAS-Bench-101 .tfrecord tables", "pip install 'zeroscore[tables]'"),
         _package("timm", "timm:NAME models", "pip install 'zeroscore[zoo]'"),
+        _package("torchvision", "torchvision:NAME models", "pip install torchvision"),
         _package("pymoo", "search --method nsga2", "pip install 'zeroscore[moo]'"),
+        _package("ray", "--engine ray, and the adapter for Ray Tune", "pip install 'zeroscore[ray]'"),
+        *(_package(name, "its adapter", f"pip install 'zeroscore[{extra}]'") for name, extra in ADAPTED.items()),
         _package("plotly", "zeroscore report", "pip install 'zeroscore[report]'"),
         _package("matplotlib", "figures of zeroscore report --png", "pip install 'zeroscore[report]'"),
         _package("pillow", "folders of pictures", "pip install pillow"),
