@@ -56,12 +56,12 @@ def main() -> None:
                 killed["worker"] += 1
                 print(f"{at:4d} rows: killed worker {victim}")
                 continue
-            orphans = descendants(driver.pid)
+            orphans = workers_of(driver)
             driver.kill()
             driver.wait()
             killed["driver"] += 1
             gone_s = wait_until_gone(orphans)
-            print(f"{at:4d} rows: killed driver {driver.pid}; its {len(orphans)} processes were gone in {gone_s:.1f} s")
+            print(f"{at:4d} rows: killed driver {driver.pid}; its {len(orphans)} workers were gone in {gone_s:.1f} s")
             driver, starts = begin_ray(arguments, folder / "killed"), starts + 1
         finish(driver)
         wall_s = time.perf_counter() - start

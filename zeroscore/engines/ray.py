@@ -274,7 +274,8 @@ def _connected(ray: Any, options: _Options, settings: Settings) -> Iterator[int]
             ray.init(**start, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             where = "start Ray here" if options.address is None else f"connect to Ray at {options.address!r}"
-            raise ZeroscoreError(f"cannot {where}: {brief(error)}") from error
+            hint = "" if options.address is None else "; if that cluster asks for a token, set RAY_AUTH_MODE=token"
+            raise ZeroscoreError(f"cannot {where}: {brief(error)}{hint}") from error
         try:
             yield threads
         finally:
