@@ -253,21 +253,33 @@ def score_function(
     A canonical class is scored once and its Score remembered, so ``seconds`` is what the class took, every time. On a
     CPU the process keeps the memory of feature maps for as long as there is the function.
     """
-    chosen = SCORERS.get(scorer)
-    settings = _settings(space, images, precision, count, seed, device, num_classes, tie_weights)
-    run = ENGINES.get("local")
-    known: dict[Hashable, Score] = {}
+    SCORERS.get(scorer)  # an unknown name is refused before anything else
+    return _ScoreFunction(_settings(space, images, precision, count, seed, device, num_classes, tie_weights), scorer)
 
-    def score(arch: Hashable) -> Score:
-        network = _representative(settings, arch) if chosen.per_class else arch
-        if network not in known:
-            ((_, (known[network],)),) = run(settings, [Task(network, (chosen,))])
-        return known[network]
 
-    pages = ExitStack()
-    pages.enter_context(kept_pages(settings.images.device))
-    weakref.finalize(score, pages.close)
-    return score
+class _ScoreFunction:
+    """Scores one architecture after the other; a class, so that what holds it can be pickled, the scorer by name."""
+
+    def __init__(self, settings: Settings, scorer: str, known: Mapping[Hashable, Score] | None = None) -> None:
+        self._settings = settings
+        self._scorer = SCORERS.get(scorer)
+        self._known = dict(known or {})
+        pages = ExitStack()
+        pages.enter_context(kept_pages(settings.images.device))
+        weakref.finalize(self, pages.close)
+
+    def __call__(self, arch: Hashable) -> Score:
+        network = _representative(self._settings, arch) if self._scorer.per_class else arch
+        if network not in self._known:
+            ((_, (self._known[network],)),) = ENGINES.get("local")(self._settings, [Task(network, (self._scorer,))])
+        return self._known[network]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ScoreFunction, (self._settings, self._scorer.name, self._known)
+
+    def __deepcopy__(self, memo: object) -> _ScoreFunction:
+        """Itself, as of any function: copies of what holds it share the scores."""
+        return self
 
 
 def load_ranking(path: str | Path, scorers: Sequence[str] | None = None) -> Ranking:

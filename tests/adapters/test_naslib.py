@@ -161,10 +161,17 @@ def test_all_cells_have_indices_of_their_own():
 
 def test_one_graph_alone_gives_a_float():
     predictor = ZeroscorePredictor(SPACE, counted([]))
-    for graph in (Graph(INDICES), TEXT):
+    for graph in (Graph(INDICES), TEXT, SPACE.parse(TEXT)):
         value = predictor.query(graph, dataloader=[])
         assert (type(value), value) == (float, 1.0)
     assert predictor.query([]).shape == (0,)
+
+
+def test_arrays_of_architectures_and_labels_that_are_none():
+    predictor = ZeroscorePredictor(SPACE, counted([]), OneHotKNN(SPACE))
+    predictor.pre_compute([INDICES], [INDICES], np.array([INDICES]))
+    with pytest.raises(zs.UsageError, match=r"^labels are not numbers: could not convert string to float: 'a'$"):
+        predictor.fit([INDICES], ["a"])
 
 
 def test_failed_scores_are_finite_and_last():
@@ -214,8 +221,9 @@ def test_other_spaces():
     predictor = ZeroscorePredictor(SIZES, counted([], len))
     with pytest.raises(zs.UsageError, match=r"^\(0, 1, 2, 3, 4, 0\) is no architecture of 'nats_size'"):
         predictor.query([INDICES])
-    with pytest.raises(zs.UsageError, match=r"^this predictor is of space 'nats_size', not of 'darts'$"):
-        predictor.set_ss_type("darts")
+    for name in ("darts", "nats", ""):
+        with pytest.raises(zs.UsageError, match=rf"^this predictor is of space 'nats_size', not of '{name}'$"):
+            predictor.set_ss_type(name)
     with pytest.raises(zs.UsageError, match=r"^the guide scores 'nats_size', not 'nasbench201'$"):
         ZeroscorePredictor(SPACE, ScoreGuide(SIZES, counted([])))
     with pytest.raises(zs.UsageError, match=r"^nothing to predict with; give a score, a predictor, or both$"):

@@ -1,4 +1,5 @@
 import math
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import zeroscore as zs
-from tests.adapters.examples import printed
+from adapters.examples import printed
 from zeroscore.adapters import ScoreGuide
 from zeroscore.adapters.sklearn import ScoreRegressor
 from zeroscore.prediction import PREDICTORS
@@ -23,6 +24,10 @@ SUMS = np.array([sum(map(int, text.split(":"))) for text in TEXTS], dtype=float)
 
 def channels(arch):
     return SimpleNamespace(value=float(sum(arch.channels)), seconds=0.5)
+
+
+def endless(arch):
+    return SimpleNamespace(value=math.inf, seconds=0.5)
 
 
 class Toy:
@@ -175,6 +180,7 @@ def test_clones_share_the_scores_of_a_guide_with_a_named_scorer(monkeypatch):
         (ScoreRegressor(SPACE, scorer=channels), np.array([TEXTS[:2]]), [1], r"X has the shape \(1, 2\)"),
         (ScoreRegressor(SPACE, scorer=channels), TEXTS[:2], [1, math.nan], "label 1 is nan"),
         (ScoreRegressor(SPACE, scorer=channels), TEXTS[:2], [1], "labels have the shape"),
+        (ScoreRegressor(SPACE, scorer=endless), TEXTS[:2], [1, 2], "score 0 is inf; give its logarithm"),
         (
             ScoreRegressor("nas_bench_macro", scorer=ScoreGuide(SPACE, channels)),
             ["22222222"],
@@ -186,6 +192,13 @@ def test_clones_share_the_scores_of_a_guide_with_a_named_scorer(monkeypatch):
 def test_bad_input(model, X, y, message):
     with pytest.raises(zs.UsageError, match=message):
         model.fit(X, y)
+
+
+@pytest.mark.parametrize("predictor", [None, "score_knn"])
+def test_what_is_fitted_can_be_kept(predictor):
+    model = ScoreRegressor(SPACE, predictor, "params").fit(TEXTS[:6], range(6))
+    again = pickle.loads(pickle.dumps(model))
+    assert again.predict(TEXTS[:9]).tolist() == model.predict(TEXTS[:9]).tolist()
 
 
 def test_the_example_runs(capsys, monkeypatch):

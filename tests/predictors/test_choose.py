@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 import zeroscore as zs
@@ -62,6 +63,17 @@ def test_random_is_uniform():
         for arch in choose(SPACE, ARCHS[:4], 1, how="random", rng=rng):
             counts[arch] += 1
     assert all(abs(count - 1000) < 150 for count in counts.values())
+
+
+def test_a_series_is_asked_by_place():
+    archs, scores = ARCHS[:20], np.arange(20.0)
+    for index in (range(19, -1, -1), range(100, 120)):
+        series = pd.Series(archs, index=index, dtype=object)
+        for how in ("score", "ranks", "diverse", "random"):
+            found, expected = (
+                choose(SPACE, given, 5, scores, how=how, rng=np.random.default_rng(0)) for given in (series, archs)
+            )
+            assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,14 @@ def test_failed_numbers_are_the_worst():
 
 @given(numbers, numbers, numbers, st.floats(0.01, 100), numbers)
 def test_a_parabola_is_found(a, b, c, stretch, shift):
-    x = np.array([-1.0, 0.0, 0.5, 2.0])
+    x = np.array([-1.0, 0.0, 0.5, 2.0, *np.linspace(-0.9, 1.9, 6)])
     trend = Trend.of(stretch * x + shift, a * x**2 + b * x + c)
     asked = np.array([-1.0, 1.0, 1.5, 2.0])
     assert trend(stretch * asked + shift) == pytest.approx(a * asked**2 + b * asked + c, abs=1e-5)
 
 
 def test_beyond_what_was_seen_is_the_nearest_seen():
-    trend = Trend.of(np.array([0.0, 1.0, 2.0, -math.inf]), np.array([0.0, 1.0, 4.0, 0.0]))
+    trend = Trend.of(np.array([0.0, 1.0, 2.0, -math.inf] * 3), np.array([0.0, 1.0, 4.0, 0.0] * 3))
     assert trend(np.array([-50.0, 50.0, math.nan])) == pytest.approx([0, 4, 0], abs=1e-9)
 
 
@@ -42,6 +42,14 @@ def test_few_different_scores():
     line = Trend.of(np.array([1.0, 1.0, 3.0]), np.array([3.0, 5.0, 10.0]))
     assert line(np.array([1.0, 2.0, 3.0])) == pytest.approx([4, 7, 10])
     assert Trend.of(np.array([math.nan] * 2), np.array([3.0, 5.0]))(np.array([math.nan, 7.0])) == pytest.approx([4, 4])
+
+
+def test_few_labels_make_a_line():
+    """A parabola through (0, 70), (.001, 90), (1, 80) is at 5,000 halfway."""
+    line = Trend.of(np.array([0, 0.001, 1]), np.array([70.0, 90.0, 80.0]))
+    assert line(np.array([0.0, 0.5, 1.0])) == pytest.approx([80, 80, 80], abs=0.1)
+    x = np.arange(9.0)
+    assert Trend.of(x, x**2)(np.array([4.0])) == pytest.approx([204 / 9])
 
 
 def test_the_worst_counts_for_a_failed_score():

@@ -42,3 +42,9 @@ def test_accuracy_and_reconstruction_are_learnt_together(monkeypatch):
     assert tau > 0.6
     assert reconstruction < learnt(monkeypatch, 1.0)[1]
     assert learnt(monkeypatch, 0.0)[0] < tau
+
+
+@pytest.mark.parametrize("labelled", [1, 5])
+def test_equal_labels_teach_that_all_are_equal(labelled):
+    predictor = NAO(SPACE, width=8, epochs=2).fit(ARCHS[:labelled], [0.93] * labelled)
+    assert predictor.predict(ARCHS[:20]) == pytest.approx([0.93] * 20, abs=1e-12)

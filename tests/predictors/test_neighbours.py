@@ -52,3 +52,10 @@ def test_many_points_are_taken_in_parts(monkeypatch):
 
 def test_no_points():
     assert neighbours_mean(np.empty((0, 2)), np.ones((3, 2)), np.ones(3), 2).shape == (0,)
+
+
+def test_what_is_near_is_not_the_same_unless_it_is_said_to_be():
+    memory, values = np.array([[0.0], [1e-7], [3e-7]]), np.array([1.0, 2.0, 4.0])
+    asked = np.array([[0.0], [1e-7], [2e-7]])
+    assert neighbours_mean(asked, memory, values, k=2).tolist() == pytest.approx([7 / 3] * 3)
+    assert neighbours_mean(asked, memory, values, k=2, touching=0.0).tolist() == pytest.approx([1, 2, 3])

@@ -243,6 +243,7 @@ def test_strangers(name):
         (EmProx, {"memory": "last"}, "unknown memory 'last'; known: final, all_epochs"),
         (EmProx, {"form": "sum"}, "unknown form 'sum'; known: residual, append"),
         (EmProx, {"beta": -1}, "beta=-1 is not a finite number of at least 0"),
+        (EmProx, {"beta": True}, "beta=True is not a finite number of at least 0"),
         (EmProx, {"beta": "a"}, "beta='a' is not a finite number of at least 0"),
         (EmProx, {"beta": math.nan}, "beta=nan is not a finite number of at least 0"),
         (EmProx, {"width": 0}, "width=0 is not a whole number of at least 1"),
@@ -262,3 +263,24 @@ def test_bad_options(predictor, options, message):
 def test_a_space_without_an_encoding(predictor):
     with pytest.raises(zs.UsageError, match="no encoding of space 'darts' as tokens"):
         predictor(zs.load_space("darts"))
+
+
+def test_one_outlying_score_does_not_make_the_others_one():
+    scores = np.linspace(1500, 1700, 20)
+    y = np.linspace(60, 90, 20)
+    scores[0] = -1e8
+    assert ScoreKNN(SPACE, k=1).fit(ARCHS[:20], y, scores).predict(ARCHS[:20], scores) == pytest.approx(y)
+
+
+@pytest.mark.parametrize("name", ["emprox", "nao"])
+def test_a_callers_autocast_changes_nothing(name):
+    usual = MAKERS[name](epochs=2).fit(ARCHS[:20], Y[:20]).predict(ARCHS)
+    assert not torch.is_autocast_enabled("cpu")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert np.array_equal(MAKERS[name](epochs=2).fit(ARCHS[:20], Y[:20]).predict(ARCHS), usual)
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_labels_that_want_gradients():
+    with pytest.raises(zs.UsageError, match="labels are not numbers: Can't call numpy"):
+        MAKERS["one_hot_knn"]().fit(ARCHS[:2], torch.ones(2, requires_grad=True))

@@ -282,6 +282,8 @@ def test_what_another_process_asked_is_not_asked_again() -> None:
         ({"tournament": 0}, "tournament=0 is not a whole number"),
         ({"children": True}, "children=True is not a whole number"),
         ({"strangers": -1}, "strangers=-1 is not a whole number"),
+        ({"strangers": 0.0}, r"strangers=0\.0 is not a whole number"),
+        ({"strangers": False}, "strangers=False is not a whole number"),
         ({"explore": 1.5}, "explore=1.5 is not a number from 0 to 1"),
         ({"explore": math.nan}, "explore=nan is not a number from 0 to 1"),
         ({"trust": -1.0}, "trust=-1.0 is not a finite number of at least 0"),

@@ -31,8 +31,8 @@ class AskTell(Generic[A]):
 
     Attributes:
         guide: gives an architecture's score.
-        history: a Trial for every tell, in order. Its seconds are those given to ``tell`` and those of the scores that
-            the searcher has read since the tell before.
+        history: a Trial for every tell, in order. Its seconds are those given to ``tell`` and those that the guide has
+            spent since this loop's tell before, whoever asked it.
 
     Raises:
         UsageError: an unknown searcher or option, a seed below 0, or a guide of another space.

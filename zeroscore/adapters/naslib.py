@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike
 from zeroscore.adapters.finite import finite
 from zeroscore.adapters.guide import ScoreGuide
 from zeroscore.prediction import Predictor
+from zeroscore.predictors.labels import checked_labels
 from zeroscore.search.meter import ScoreSource
 from zeroscore.spaces.base import A, Space
 from zeroscore.types import UsageError
@@ -84,8 +85,8 @@ class ZeroscorePredictor(Generic[A]):
         self._predictor = predictor
 
     def set_ss_type(self, ss_type: str) -> None:
-        """The search space's name; UsageError where it is another one than ours (of nasbench101_stem16 any half)."""
-        if not self.space.name.startswith(ss_type):
+        """The search space's name, its stem left out or not; UsageError where it is another one than ours."""
+        if ss_type not in (self.space.name, self.space.name.partition("_stem")[0]):
             raise UsageError(f"this predictor is of space {self.space.name!r}, not of {ss_type!r}")
         self.ss_type = ss_type
 
@@ -94,7 +95,7 @@ class ZeroscorePredictor(Generic[A]):
 
     def pre_compute(self, xtrain: Sequence[Any], xtest: Sequence[Any], unlabeled: Sequence[Any] | None = None) -> None:
         """Score them all, so that ``fit`` and ``query`` have only to look scores up."""
-        for archs in (xtrain, xtest, unlabeled or ()):
+        for archs in (xtrain, xtest, () if unlabeled is None else unlabeled):
             self._scores([self._arch(arch) for arch in archs])
 
     def set_pre_computations(
@@ -121,7 +122,7 @@ class ZeroscorePredictor(Generic[A]):
         """Learn that ``xtrain`` are worth ``ytrain``, higher is better; the score alone learns nothing."""
         if self._predictor is not None:
             archs = [self._arch(arch) for arch in xtrain]
-            self._predictor.fit(archs, np.asarray(ytrain, dtype=np.float64).tolist(), self._scores(archs))
+            self._predictor.fit(archs, checked_labels(archs, ytrain).tolist(), self._scores(archs))
 
     def query(self, xtest: Any, info: object = None, dataloader: object = None) -> Float[np.ndarray, " archs"] | float:
         """What the architectures are worth, higher is better; a float where one graph or text is given alone.
@@ -129,7 +130,7 @@ class ZeroscorePredictor(Generic[A]):
         A failed score is FAILED (``zeroscore.adapters.finite``), below every other: NASLib's error measures refuse
         infinity. ``info`` is not needed, and images come with the score, not from ``dataloader``.
         """
-        if isinstance(xtest, str) or _indices(xtest) is not None:
+        if isinstance(xtest, str) or _indices(xtest) is not None or xtest in self.space:
             return float(self._query([xtest])[0])
         return self._query(xtest)
 

@@ -13,7 +13,7 @@ from zeroscore.adapters.choices import known_options
 from zeroscore.adapters.finite import finite
 from zeroscore.adapters.guide import ScoreGuide
 from zeroscore.prediction import PREDICTORS
-from zeroscore.predictors.labels import checked_labels
+from zeroscore.predictors.labels import checked_labels, checked_scores
 from zeroscore.search.meter import ScoreSource
 from zeroscore.spaces.base import Space, load_space
 from zeroscore.types import UsageError, ZeroscoreError
@@ -126,4 +126,5 @@ def _scores(guide: ScoreGuide[Any] | None, archs: list[Any]) -> list[float] | No
 
 def _finite(scores: list[float] | None) -> Float[np.ndarray, " archs"]:
     """Scores for the isotonic fit, which takes no infinity and needs no more than their order."""
-    return np.array([finite(score) for score in scores or ()], dtype=np.float64)
+    known = scores or []
+    return np.array([finite(score) for score in checked_scores(known, known)], dtype=np.float64)

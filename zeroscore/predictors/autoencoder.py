@@ -108,11 +108,12 @@ def queried(
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Draw from ``seed``, on one CPU thread so that sums have one order; everything is as it was afterwards."""
+    """Draw from ``seed``, in float32 on one CPU thread, so that sums have one order; all is as it was afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with seeded_init(seed), torch.inference_mode(False), torch.enable_grad():
+        in_float32 = torch.autocast("cpu", enabled=False)
+        with seeded_init(seed), torch.inference_mode(False), torch.enable_grad(), in_float32:
             yield
     finally:
         torch.set_num_threads(threads)

@@ -43,6 +43,7 @@ def choose(
             missing or malformed.
     """
     one_of("way to choose", how, HOWS)
+    archs = list(archs)  # a pandas Series is asked by its labels
     if whole("n", n) > len(archs):
         raise UsageError(f"n={n} is more than the {len(archs)} architecture(s) to choose from")
     order = rng.permutation(len(archs))

@@ -15,7 +15,7 @@ from torch import Tensor
 from zeroscore.prediction import PREDICTORS
 from zeroscore.predictors.autoencoder import Autoencoder, queried, reproducible, train
 from zeroscore.predictors.encoding import encoding_of
-from zeroscore.predictors.labels import Lesson, Scale, checked_scores, scores_as_fitted, whole
+from zeroscore.predictors.labels import Lesson, Scale, checked_scores, not_negative, scores_as_fitted, whole
 from zeroscore.predictors.neighbours import neighbours_mean
 from zeroscore.spaces.base import Space
 from zeroscore.types import UsageError, one_of
@@ -82,13 +82,11 @@ class EmProx:
     ) -> None:
         one_of("memory", memory, MEMORIES)
         one_of("form", form, FORMS)
-        if not isinstance(beta, int | float) or not 0 <= beta < np.inf:
-            raise UsageError(f"beta={beta!r} is not a finite number of at least 0")
         self.space = space
         self.k = whole("k", k)
         self.memory = memory
         self.form = form
-        self.beta = beta
+        self.beta = not_negative("beta", beta)
         self.width = whole("width", width)
         self.epochs = whole("epochs", epochs)
         self.seed = whole("seed", seed, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Float64
@@ -50,6 +50,13 @@ def whole(name: str, value: int, least: int = 1) -> int:
     return int(value)
 
 
+def not_negative(name: str, value: object) -> float:
+    """``value`` where it is a finite number of at least 0, else a UsageError that says ``name``."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
+        raise UsageError(f"{name}={value!r} is not a finite number of at least 0")
+    return float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Numbers to mean 0 and standard deviation 1, as they were where learnt; failed ones as the worst finite.
@@ -82,6 +89,10 @@ class Scale:
         return (np.where(np.isfinite(numbers), numbers, self.worst) - self.mean) / self.deviation
 
 
+PARABOLA_LABELS = 10
+"""Labels that a parabola needs: through fewer it may go far out of their range between two scores."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trend:
     """Labels as a quadratic function of the score: what a predictor need not learn, since the score says it.
@@ -96,10 +107,10 @@ class Trend:
 
     @classmethod
     def of(cls, scores: Array, labels: Array) -> Trend:
-        """The least squares fit; a line or a constant where the scores have two values or one."""
+        """The least squares fit; a line where there are few labels, or two values of scores, and a constant for one."""
         scale = Scale.of(scores)
         scaled = scale(scores)
-        degree = min(2, len(np.unique(scaled.round(6))) - 1)
+        degree = min(1 if len(labels) < PARABOLA_LABELS else 2, len(np.unique(scaled.round(6))) - 1)
         return cls(scale, tuple(np.polyfit(scaled, labels, degree).tolist()))
 
     def __call__(self, scores: Array) -> Array:
@@ -150,7 +161,7 @@ def scores_as_fitted(fitted: bool, archs: Sequence[Hashable], scores: ArrayLike 
 def _numbers(what: str, values: ArrayLike, archs: int) -> Array:
     try:
         found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of a tensor that wants gradients
         raise UsageError(f"{what} are not numbers: {' '.join(str(error).split())}") from None
     if found.ndim != 1 or len(found) != archs:
         raise UsageError(

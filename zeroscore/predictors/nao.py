@@ -81,7 +81,8 @@ class NAO:
         network, lesson, scale = self._fitted
         given = scores_as_fitted(lesson.trend is not None, archs, scores)
         found = queried(network, self._encoding(archs))
-        return lesson.completed(scale.mean + scale.deviation * found, given)
+        spread = scale.deviation if scale.best > scale.worst else 0.0  # equal labels teach no more than that
+        return lesson.completed(scale.mean + spread * found, given)
 
 
 class _Regressor(nn.Module):

@@ -10,6 +10,7 @@ TOUCHING = 1e-5
 """Distance below which two points are one: what is left between equal ones after float32 arithmetic on unit vectors."""
 
 _CELLS = 4_000_000
+_LEAST = 1e-200  # distance that may be divided by
 
 
 def neighbours_mean(
@@ -17,11 +18,12 @@ def neighbours_mean(
     memory: Float64[np.ndarray, "rows width"],
     values: Float64[np.ndarray, " rows"],
     k: int,
+    touching: float = TOUCHING,
 ) -> Float64[np.ndarray, " points"]:
     """Of every point the mean of the ``k`` nearest rows' values, each weighted by 1 / its Euclidean distance.
 
     Of rows at one distance the first is nearer; where there are fewer than ``k``, all count. A point that lies on a
-    row has that row's value, the mean of them where it lies on several.
+    row, no further from it than ``touching``, has that row's value, the mean of them where it lies on several.
 
     Source: Franken et al., "EmProx", PMLR 191, 2022.
 
@@ -33,10 +35,10 @@ def neighbours_mean(
     for start in range(0, len(points), step):
         distances = cdist(points[start : start + step], memory)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        weights = 1 / np.maximum(np.take_along_axis(distances, nearest, axis=1), TOUCHING)
+        weights = 1 / np.maximum(np.take_along_axis(distances, nearest, axis=1), max(touching, _LEAST))
         found = (weights * values[nearest]).sum(1) / weights.sum(1)
-        touching = distances <= TOUCHING
-        hits = touching.sum(1)
-        found[hits > 0] = (touching[hits > 0] @ values) / hits[hits > 0]
+        on_row = distances <= touching
+        hits = on_row.sum(1)
+        found[hits > 0] = (on_row[hits > 0] @ values) / hits[hits > 0]
         means[start : start + step] = found
     return means

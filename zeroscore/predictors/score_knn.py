@@ -59,7 +59,8 @@ class ScoreKNN:
             raise UsageError("this ScoreKNN has learnt nothing yet; call fit(archs, y, scores) first")
         memory, labels, scale = self._fitted
         points = scale(_needed("predict(archs, scores=...)", archs, scores))[:, None]
-        return neighbours_mean(points, memory, labels, self.k)
+        # Scores are as exact as they were given: near ones are not the same, however far away an outlier is.
+        return neighbours_mean(points, memory, labels, self.k, touching=0.0)
 
 
 def _needed(call: str, archs: Sequence[Hashable], scores: ArrayLike | None) -> np.ndarray:

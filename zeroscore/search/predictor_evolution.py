@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from zeroscore.prediction import PREDICTORS
-from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, is_finite, order, positive
+from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, is_finite, is_whole, order, positive
 from zeroscore.search.random import distinct
 from zeroscore.spaces.base import A, Space
 from zeroscore.types import UsageError
@@ -25,13 +25,16 @@ from zeroscore.types import UsageError
 class PredictorEvolution(Generic[A]):
     """Evolution whose candidates are screened by a predictor that learns as it goes.
 
-    The first population is the ``population`` best-scored of ``pool`` distinct random architectures. After that every
-    ``ask`` scores new candidates, mutations of tournaments' winners and random ones, and gives the one that promises
-    most of all that were ever scored and not asked for. The predictor is fitted once the first population is told, and
-    again whenever the told have grown by the factor ``refit``. It learns ranks, 0 to 1, of values among those told and
-    of scores among those known, so that one failed training or score does not outweigh the rest. Of n told, what one
-    promises is (trust u + n r) / (trust + n): u is the rank of its score and r the rank that is predicted. Where
-    promises are equal, and while there is no predictor, the score decides.
+    The first population is the ``population`` best-scored of ``pool`` distinct random architectures. After that a
+    share ``explore`` of the asks gives a mutation of a tournament's winner as it comes, to be scored when the predictor
+    is fitted next. Every other ``ask`` scores new candidates, such mutations and random architectures, and gives the
+    one that promises most of all that were ever scored and not asked for.
+
+    The predictor is fitted once the first population is told, and again whenever the told have grown by the factor
+    ``refit``. It learns ranks, 0 to 1, of values among those told and of scores among those known, so that one failed
+    training or score does not outweigh the rest. Of n told, what one promises is (trust u + n r) / (trust + n): u is
+    the rank of its score and r the rank that is predicted. Where promises are equal, and while there is no predictor,
+    the score decides.
 
     Each architecture is scored once, and a search pays for it; nothing is asked for twice. Fitting and predicting
     happen inside ``ask`` and take real seconds, which count in no simulated budget.
@@ -75,8 +78,8 @@ class PredictorEvolution(Generic[A]):
     ) -> None:
         if positive("pool", pool) < positive("population", population):
             raise UsageError(f"pool={pool} is smaller than population={population}, which is to be chosen from it")
-        if strangers != 0:
-            positive("strangers", strangers)
+        if not is_whole(strangers) or strangers < 0:
+            raise UsageError(f"strangers={strangers!r} is not a whole number of at least 0")
         if not is_finite(explore) or not 0 <= explore <= 1:
             raise UsageError(f"explore={explore!r} is not a number from 0 to 1")
         if not is_finite(trust) or trust < 0:
@@ -107,7 +110,7 @@ class PredictorEvolution(Generic[A]):
         self._scores: dict[A, float] = {}
         self._promises: dict[A, float] = {}  # of every candidate; NaN where the predictor has not been asked
         self._known: Float[np.ndarray, " scores"] | None = None  # what ranks of scores are among; None: not fitted
-        self._fit_at = population
+        self._fit_at: float = population
 
     def ask(self) -> A:
         """One of the first population, then the most promising; ExhaustedError after the last architecture."""
@@ -168,7 +171,7 @@ class PredictorEvolution(Generic[A]):
         return fittest[int(self._rng.integers(len(fittest), size=self._tournament).min())]
 
     def _fit(self) -> None:
-        self._fit_at = math.ceil(self._refit * len(self._values))
+        self._fit_at = self._refit * len(self._values)
         values = list(self._values.values())
         if max(values) == -math.inf:  # nothing to be learnt where all have failed
             return
