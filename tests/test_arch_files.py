@@ -43,10 +43,19 @@ def test_lines_that_are_no_architectures_are_named_and_the_rest_is_read(tmp_path
     assert "layer 1 is '3'" in refused[0].why
     assert refused[1].why == "1 value(s), and column 'arch' is number 2"
     path = tmp_path / "archs.jsonl"
-    path.write_text('"22222222"\n{"arc": "22222222"}\n{\n3\n')
+    path.write_text('"22222222"\n{"arc": "22222222"}\n{\n3\n' + "[" * 200_000)
     archs, refused = read_archs(path, SPACE)
-    assert [line for line, _ in refused] == [2, 3, 4]
+    assert [line for line, _ in refused] == [2, 3, 4, 5]
     assert refused[1].why.startswith("no JSON: ")
+    assert refused[3].why.startswith("no JSON: ")
+
+
+def test_lines_of_blanks_are_empty(tmp_path):
+    path = tmp_path / "archs.csv"
+    path.write_text("arch,n\n   \n22222222,1\n\n,1\n")
+    archs, refused = read_archs(path, SPACE)
+    assert [str(arch) for arch in archs] == ["22222222"]
+    assert [line for line, _ in refused] == [5]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +70,7 @@ def test_lines_that_are_no_architectures_are_named_and_the_rest_is_read(tmp_path
         ("archs.txt", b"\xff\xfe2\n", "cannot read architectures from"),
         ("archs.parquet", b"none", "cannot read architectures from"),
         ("archs.csv.gz", b"none", "cannot read architectures from"),
+        ("archs.txt.gz", gzip.compress(b"22222222\n" * 99)[:12] + b"\xff" * 40, "cannot read architectures from"),
     ],
 )
 def test_bad_files(tmp_path, name, content, message):

@@ -254,7 +254,12 @@ CASES: list[tuple[tuple[str, ...], int, str]] = [
     (score("spread"), 2, "the model is "),
     (score("lazy"), 2, "the model has lazy parameters without a shape; run it on one batch first"),
     (score("nothing"), 2, "model 'users_models:nothing': nothing() returned NoneType, not a torch.nn.Module"),
-    (score("absent"), 2, "model 'users_models:absent': module 'users_models' has no function 'absent'; it has net, "),
+    (score("absent"), 2, "model 'users_models:absent': module 'users_models' has no 'absent'; it has net, "),
+    (
+        ("rank", "nasbench201:|none~0|"),
+        2,
+        "'nasbench201:|none~0|' is one architecture; rank takes the space, nasbench201",
+    ),
     (("score", "users_absent:net"), 2, "model 'users_absent:net': no space or module is called 'users_absent'; write "),
     (("score", "resnet18"), 2, "cannot tell what model 'resnet18' is; write 'nasbench201:"),
     (("score", "timm:resnet-18"), 2, "has no model 'resnet-18'; did you mean resnet18"),

@@ -92,6 +92,7 @@ EVERY_COMMAND = {
     "rank_static": ("rank", "--sample", "3", *TINY, "--scorers", "convs", "--top", "2"),
     "rank_failed": ("rank", "--sample", "2", *TINY, "--images", "duplicates.npz"),
     "rank_own": ("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own"),
+    "rank_ray": ("rank", "--sample", "3", *TINY, "--engine", "ray", "--workers", "1", "--threads", "1"),
     "rank_archs": ("rank", "nas_bench_macro", "--archs", "archs.jsonl", "--skip-bad", *TINY, "--scorers", "params"),
     "rank_archs_bad": ("rank", "nas_bench_macro", "--archs", "archs.jsonl", *TINY),
     "search": ("search", "--evaluations", "3", "--method", "random", *TINY, "--out", "history.parquet"),
@@ -129,10 +130,13 @@ EXACT = ("search_scores", "search_table", "search_front", "evaluate")
 """Made-up scores and their seconds are the same everywhere."""
 
 
+NEEDS = {"search_front": "pymoo", "rank_ray": "ray"}
+
+
 @pytest.mark.parametrize("name", EVERY_COMMAND)
 def test_prints_what_it_always_did(name: str) -> None:
-    if name == "search_front":
-        pytest.importorskip("pymoo")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     pixels = np.random.default_rng(0).integers(256, size=(1, 32, 32, 3), dtype=np.uint8)
     np.savez("duplicates.npz", images=pixels.repeat(8, axis=0))
     Path("own_nets.py").write_text(OWN_NETS)
@@ -712,3 +716,19 @@ def test_table_list_knows_the_tables_of_an_archive() -> None:
     (folder / "DARTS.json").write_text("[]")
     (row,) = [row for row in zeroscore("table", "list", "--json").json if row["name"] == "nds-DARTS"]
     assert (row["get"], row["licence"]) == ("download", "MIT")
+
+
+def test_scores_of_ones_own_networks_are_evaluated_and_reported(here: Path) -> None:
+    assert zeroscore("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own").code == 0
+    Path("worth.csv").write_text("arch,c10_test_200\nwide,70\nnarrow,60\nimpossible,10\n")
+    found = zeroscore("evaluate", "own", "--table", "worth.csv", "--json")
+    assert found.code == 0, found.complaint
+    assert zeroscore("report", "own", "--table", "worth.csv", "--out", "page.html").code == 0
+    for options in ((), ("--space", "own_nets:networks")):
+        zeroscore("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own.csv")
+        read = zeroscore("evaluate", "own.csv", "--table", "worth.csv", *options)
+        assert (read.code == 0) == bool(options), read.complaint
+    assert (
+        "package.module:name for networks of your own"
+        in zeroscore("evaluate", "own.csv", "--table", "worth.csv").complaint
+    )

@@ -46,7 +46,29 @@ def test_every_form_is_scored_by_name(form):
 
 
 def test_nameless_networks_are_called_by_place_and_class():
-    assert list(ModelSpace([net(4), nn.ReLU()])) == ["0-Sequential", "1-ReLU"]
+    found = list(ModelSpace([net(4), nn.ReLU()]))
+    assert [name.rpartition("-")[0] for name in found] == ["0-Sequential", "1-ReLU"]
+
+
+def test_nameless_networks_of_another_layout_have_another_name(tmp_path):
+    """A store that knew them by place would give one network the score of another."""
+    store = tmp_path / "scores"
+    before = ModelSpace([net(4), net(8)], "mine")
+    zs.score_many(before, before, IMAGES, ("params",), store=store)
+    after = ModelSpace([net(6), net(4), net(8)], "mine")
+    found = zs.score_many(after, after, IMAGES, ("params",), store=store).to_pandas()["params"]
+    assert found.tolist() == [sum(p.numel() for p in net(width).parameters()) for width in (6, 4, 8)]
+    assert list(before) == list(ModelSpace([net(4), net(8)])) == list(ModelSpace(lambda: iter([net(4), net(8)])))
+
+
+class Addressed(nn.Module):
+    def extra_repr(self):
+        return f"{object()}"
+
+
+def test_an_address_is_no_part_of_a_name():
+    space = ModelSpace(lambda: iter([Addressed(), nn.LazyLinear(3)]))
+    assert [type(space.build(name)) for name in space] == [Addressed, nn.LazyLinear]
 
 
 def test_builders_run_under_the_seed_and_leave_the_generator_alone():
@@ -95,6 +117,21 @@ def test_a_function_that_yields_networks_is_run_once_for_names_and_once_for_scor
     assert not torch.equal(state(space.build("3", seed=2)), expected[1])
 
 
+class OwnError(Exception):
+    pass
+
+
+def own():
+    raise OwnError("of my own")
+
+
+class Raises(nn.Module):
+    """What asks for the first of no parameters."""
+
+    def forward(self, x):
+        return x.to(next(self.parameters()).device)
+
+
 def test_networks_are_in_memory_one_at_a_time():
     alive = weakref.WeakSet()
     most = 0
@@ -115,12 +152,47 @@ def test_networks_are_in_memory_one_at_a_time():
 
 
 def test_a_builder_that_fails_is_a_status_and_the_others_are_scored():
-    space = ModelSpace({"a": lambda: net(-1), "b": lambda: net(4), "c": lambda: "no network"})
-    frame = zs.score_many(space, ["a", "b"], IMAGES).to_pandas().set_index("arch")
-    assert frame.loc["b", "status"] == "OK"
+    makers = {
+        "a": lambda: net(-1),
+        "b": lambda: net(4),
+        "c": lambda: "no network",
+        "d": own,
+        "e": lambda: next(iter(())),
+    }
+    space = ModelSpace({**makers, "f": Raises(), "g": lambda: net(4)})
+    frame = zs.score_many(space, space, IMAGES).to_pandas().set_index("arch")
+    assert frame["status"].to_dict() == {
+        "a": frame.loc["a", "status"],
+        "b": "OK",
+        "c": "naswot MODEL_ERROR: TypeError: own models: the builder of 'c' returned a str, not a torch.nn.Module",
+        "d": "naswot MODEL_ERROR: RuntimeError: OwnError: of my own",
+        "e": "naswot MODEL_ERROR: RuntimeError: StopIteration",
+        "f": "naswot MODEL_ERROR: RuntimeError: StopIteration",
+        "g": "OK",
+    }
     assert frame.loc["a", "naswot_status"] == "MODEL_ERROR"
-    with pytest.raises(zs.UsageError, match=r"the builder of 'c' returned a str, not a torch\.nn\.Module"):
-        space.build("c")
+
+
+def test_what_yields_networks_and_fails_half_way():
+    runs = []
+
+    def networks():
+        runs.append(1)
+        yield "a", net(4)
+        if len(runs) > 1:
+            raise OwnError("the second time")
+        yield "b", net(6)
+        yield "c", net(8)
+
+    space = ModelSpace(networks, "mine")
+    frame = zs.score_many(space, space, IMAGES).to_pandas()
+    assert frame["status"].tolist() == [
+        "OK",
+        "naswot MODEL_ERROR: RuntimeError: OwnError: the second time",
+        "naswot MODEL_ERROR: RuntimeError: mine: what yields networks had ended before 'c': "
+        "RuntimeError: OwnError: the second time",
+    ]
+    assert len(runs) == 2
 
 
 def test_scores_are_kept_and_resumed_by_name(tmp_path):
@@ -172,7 +244,8 @@ def test_another_process_starts_the_function_anew():
         (lambda: None, "mine is nothing; expected networks"),
         ([3], "mine: item 0 is a int, not a network"),
         ([("a", 3)], "mine: item 0 is a int, not a network or function that builds one"),
-        ([(1, net(2))], "mine: the name of network 0 is 1, not a text"),
+        ([(1, net(2))], "mine: the name of network 0 is 1, not a printable text"),
+        ({"\ud800x": net(2)}, "mine: the name of network 0 is .*, not a printable text"),
         ([("a", net(2)), ("a", net(2))], "mine: two networks are called 'a'"),
         ([lambda: net(2)], "mine: item 0 is a function, not a network"),
     ],
@@ -185,5 +258,5 @@ def test_bad_input(models, message):
 def test_a_function_that_forgets():
     given = [[("a", net(2)), ("b", net(2))], [("a", net(2))]]
     space = ModelSpace(lambda: given.pop(0))
-    with pytest.raises(zs.UsageError, match="network 1 was called 'b' the first time"):
+    with pytest.raises(RuntimeError, match="network 1 was called 'b' the first time"):
         space.build("b")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ def read_archs(path: str | Path, space: Space[A]) -> tuple[list[A], list[Refused
                 archs[space.parse(text)] = None
             except UsageError as error:
                 refused.append(Refused(line, str(error)))
-    except (OSError, EOFError, UnicodeError, csv.Error, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeError, zlib.error, csv.Error, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ZeroscoreError(f"cannot read architectures from {str(source)!r}: {reason}") from error
     if not archs and not refused:
@@ -88,7 +89,7 @@ def _csv(text: io.TextIOWrapper, source: Path) -> Iterator[tuple[int, str | _Wro
         raise UsageError(f"{str(source)!r} has no column 'arch'; its columns: {', '.join(header) or 'none'}")
     at = header.index("arch")
     for row in reader:
-        if any(row):
+        if any(value.strip() for value in row) or len(row) > 1:
             missing = _Wrong(f"{len(row)} value(s), and column 'arch' is number {at + 1}")
             yield reader.line_num, row[at] if len(row) > at else missing
 
@@ -96,7 +97,7 @@ def _csv(text: io.TextIOWrapper, source: Path) -> Iterator[tuple[int, str | _Wro
 def _json(line: str) -> str | _Wrong:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return _Wrong(f"no JSON: {error}")
     arch = found.get("arch") if isinstance(found, dict) else found
     return arch if isinstance(arch, str) else _Wrong(f"{line.strip()[:60]!r} is neither a text nor has one as 'arch'")

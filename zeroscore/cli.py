@@ -55,8 +55,8 @@ from zeroscore.tables import Metric, convert, download, installed_tables, tables
 from zeroscore.tables.about import check_space, datasets, default_metric, summary, usual_dataset
 from zeroscore.tables.download import by_hand, next_step, part_of
 from zeroscore.tables.load import names_of
-from zeroscore.types import UsageError, ZeroscoreError, one_of
-from zeroscore.zoo import BROKEN, DEFAULT_SHAPE, Target, find, own_models
+from zeroscore.types import MODEL_ERRORS, UsageError, ZeroscoreError, one_of
+from zeroscore.zoo import DEFAULT_SHAPE, Target, find, own_models
 from zeroscore_data import Entry, embedded, manifest
 
 MOST = 10_000_000
@@ -293,7 +293,7 @@ def rank(
     _use(threads)
     runs_on = _engine(engine, address, workers, threads)
     own = ":" in space
-    chosen: zs.Space[Any] = own_models(space) if own else zs.load_space(space)
+    chosen = _space(space)
     names = _names(scorers)
     as_file = out_path is not None and out_path.name.endswith(FILES)
     if as_file and out_path is not None:
@@ -313,6 +313,9 @@ def rank(
         raise UsageError("--skip-bad is for the lines of a file; give --archs FILE")
     all_ = all_ or (sample is None and (own or archs_path is not None))
     archs = _architectures(chosen, pool, where, sample, all_, seed)
+    if own:
+        places = {name: place for place, name in enumerate(chosen)}
+        archs.sort(key=places.__getitem__)  # what yields networks then runs through once
     accuracies = None if table is None or column is None else _accuracies(table, column, [str(arch) for arch in archs])
     steps: list[Step] = []
     try:
@@ -527,9 +530,9 @@ def evaluate(
     """
     if not tables:
         raise UsageError("evaluate needs accuracies; give --table PATH-OR-NAME")
-    named = None if space is None else zs.load_space(space)
+    named = None if space is None else _space(space)
     ranking = zs.load_ranking(scores, None if scorers is None else _names(scorers))
-    chosen = space_of(ranking) if named is None else named
+    chosen = _space_of(ranking) if named is None else named
     table = _table(chosen, tables, trust)
     dataset = dataset or usual_dataset(table)
     column = table.column("accuracy", dataset, split, epochs)
@@ -608,8 +611,10 @@ def report(
         raise UsageError("report needs a file to write; give --out report.html")
     _use(threads)
     check_targets(out_path, png)
-    chosen = None if space is None else zs.load_space(space)
+    chosen = None if space is None else _space(space)
     ranking = zs.load_ranking(scores)
+    if chosen is None and ":" in str(ranking.provenance.get("space", "")):
+        chosen = _space_of(ranking)
     named: dict[str, zs.SearchResult[Any]] = {
         name: zs.SearchResult.load(path) for name, path in _file_names(histories or []).items()
     }
@@ -926,6 +931,17 @@ def _use(threads: int | None) -> None:
     torch.set_num_threads(min(torch.get_num_threads(), cores_given()) if threads is None else threads)
 
 
+def _space(text: str) -> zs.Space[Any]:
+    """A registered space, or networks of the user's own by the name of what has them."""
+    return own_models(text) if ":" in text else zs.load_space(text)
+
+
+def _space_of(ranking: zs.Ranking) -> zs.Space[Any]:
+    """The space of kept scores, which may be of the user's own networks."""
+    name = str(ranking.provenance.get("space", ""))
+    return own_models(name) if ":" in name else space_of(ranking)
+
+
 def _engine(name: str, address: str | None, workers: int | None, threads: int | None) -> str | Engine:
     if name == "ray":
         return ray_engine(address=address, workers=workers, threads=threads)
@@ -1089,7 +1105,7 @@ def _score_target(
         return score_evidence(evidence, scorers)
     except UsageError:
         raise
-    except BROKEN as error:
+    except MODEL_ERRORS as error:
         return tuple(zs.Score(math.nan, failure(error), 0.0, scorer.name) for scorer in scorers)
 
 

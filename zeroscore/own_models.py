@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from zeroscore.types import Count, UsageError
+from zeroscore.types import MODEL_ERRORS, Count, UsageError, foreign
 
 Model: TypeAlias = nn.Module | Callable[[], nn.Module]
 """A network, or a function without arguments that builds it."""
@@ -31,7 +34,9 @@ class ModelSpace:
     that no two of its networks need to be in memory at once. What is given built is scored as it is, weights included.
 
     Args:
-        models: the networks. Those without a name are called by their place and class: "0-ResNet".
+        models: the networks. Those without a name are called by place, class and a digest of their layout:
+            "0-ResNet-c56fa2". Stores know networks by name: give a network that has changed another one, or another
+            store.
         name: of the space, for stores and messages.
 
     Raises:
@@ -100,7 +105,9 @@ class ModelSpace:
         """The network called ``arch``, a copy where it was given built; ``num_classes`` is its own affair.
 
         Raises:
-            UsageError: a builder returned no network, or a function that yields networks yields others than before.
+            UsageError: no network is called so.
+            TypeError: its builder returned no network.
+            RuntimeError: a function that yields networks yields others than before, or has raised before this one.
             Exception: whatever the builder raises.
         """
         self.parse(arch)
@@ -112,17 +119,18 @@ class ModelSpace:
             else:
                 model = self._streamed(arch, seed)
         if not isinstance(model, nn.Module):
-            raise UsageError(f"{self.name}: the builder of {arch!r} returned {_kind(model)}, not a torch.nn.Module")
+            raise TypeError(f"{self.name}: the builder of {arch!r} returned {_kind(model)}, not a torch.nn.Module")
         return model if device is None else model.to(device)
 
     def __getstate__(self) -> dict[str, object]:
         """For another process, which starts the function anew: half of a run cannot be sent."""
-        return {**vars(self), "_stream": iter(()), "_next": len(self._names)}
+        return {**vars(self), "_stream": iter(()), "_next": len(self._names), "_ended_by": None}
 
     def _rewind(self) -> None:
         self._stream: Iterator[tuple[str, Model]] = iter(())
         self._next = len(self._names)
         self._seed: int | None = None
+        self._ended_by: Exception | None = None
         self._state = torch.empty(0, dtype=torch.uint8)
 
     def _streamed(self, arch: str, seed: int) -> Model:
@@ -130,21 +138,33 @@ class ModelSpace:
         assert self._make is not None  # what is not kept has been yielded
         place = self._names[arch]
         if place < self._next or seed != self._seed:
+            self._rewind()
             self._seed = seed
             torch.default_generator.manual_seed(seed)
             self._stream, self._next = iter(_pairs(self._make(), self.name)), 0
         else:
             torch.default_generator.set_state(self._state)
-        for called, model in self._stream:
-            self._next += 1
-            if self._next > place:
-                self._state = torch.default_generator.get_state()
-                if called != arch:
-                    break
-                return model
-            del model
+        try:
+            with foreign():
+                for called, model in self._stream:
+                    self._next += 1
+                    if self._next > place:
+                        self._state = torch.default_generator.get_state()
+                        if called != arch:
+                            break
+                        return model
+                    del model
+        except MODEL_ERRORS as error:
+            self._ended_by = error
+            raise
+        except UsageError as error:
+            self._ended_by = error
+            raise TypeError(str(error)) from error  # of this one network, not of the space
+        if self._ended_by is not None:  # the networks before that are behind, and those after it never come
+            reason = " ".join(f"{type(self._ended_by).__name__}: {self._ended_by}".split())
+            raise RuntimeError(f"{self.name}: what yields networks had ended before {arch!r}: {reason}")
         self._rewind()
-        raise UsageError(f"{self.name}: network {place} was called {arch!r} the first time and is not there any more")
+        raise RuntimeError(f"{self.name}: network {place} was called {arch!r} the first time and is not there any more")
 
     def __len__(self) -> int:
         return len(self._names)
@@ -164,13 +184,20 @@ def _pairs(models: object, name: str) -> Iterator[tuple[str, Model]]:
     for place, item in enumerate(models):
         called, model = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
         del item
-        if called is not None and not isinstance(called, str):
-            raise UsageError(f"{name}: the name of network {place} is {called!r}, not a text")
+        if called is not None and not (isinstance(called, str) and called.isprintable()):
+            raise UsageError(f"{name}: the name of network {place} is {called!r}, not a printable text")
         if not isinstance(model, nn.Module) and (called is None or not callable(model)):
             what = "network" if called is None else "network or function that builds one"
             raise UsageError(f"{name}: item {place} is {_kind(model)}, not a {what}")
-        yield called or f"{place}-{type(model).__name__}", model
+        yield called or f"{place}-{_described(model)}", model
         del model
+
+
+def _described(model: nn.Module) -> str:
+    """Class and layout: what no other layout is called by, should a list of networks have others another day."""
+    tensors = [(key, is_lazy(value) or tuple(value.shape)) for key, value in model.named_parameters()]
+    layout = re.sub(r"0x[0-9a-f]+", "", f"{model}{tensors}")  # without addresses, which no second run repeats
+    return f"{type(model).__name__}-{hashlib.blake2b(layout.encode(), digest_size=3).hexdigest()}"
 
 
 def _kind(value: object) -> str:

@@ -349,7 +349,7 @@ def space_of(ranking: Ranking) -> Space[Any]:
     if len(able) == 1:
         return SPACES.get(able[0])
     able_to = "several spaces read" if able else "no space reads"
-    choices = ", ".join(able or SPACES.names())
+    choices = ", ".join(able or (*SPACES.names(), "package.module:name for networks of your own"))
     raise UsageError(f"{able_to} architecture {text!r}; say which it is of, space= (--space): {choices}")
 
 

@@ -815,7 +815,8 @@ class PredictorContract:
             _refuses(UsageError, self._made().fit, train, [*y[1:], bad], scores)
         if not self.by_score:
             predictor = self._fit(self._made(), train)
-            for stranger in (object(), str(train[0])):
+            texts = [text for text in (str(train[0]), f"no {train[0]}") if text not in self.space()]
+            for stranger in (object(), *texts):
                 _refuses(UsageError, predictor.predict, [stranger])
                 _refuses(UsageError, self._made().fit, [*train[1:], stranger], y)
 
@@ -890,6 +891,7 @@ class EngineContract:
                 yield task
 
         answers: Any = self.make()(_settings(load_space("nasbench201")), endless())
+        assert callable(getattr(answers, "close", None)), "what the engine gives has no close(); make it a generator"
         with closing(answers):
             next(answers)
         stopped = taken[0]

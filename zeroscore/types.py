@@ -77,9 +77,25 @@ class UnscorableError(ZeroscoreError):
 
 MODEL_ERRORS = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
-    *(MemoryError, NameError, ImportError, OSError),
+    *(MemoryError, NameError, ImportError, OSError, SyntaxError),
 )
 """What building a network, or a forward pass on an input it was not made for, may raise."""
+
+
+class foreign:  # noqa: N801  # a context manager, named like contextlib's own
+    """Around somebody else's code: an exception of its own making leaves as a RuntimeError that names it.
+
+    A network may raise any class there is, and StopIteration would end a generator that runs it; those in MODEL_ERRORS,
+    ZeroscoreErrors and what is no Exception (KeyboardInterrupt, ...) leave as they are.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing to get ready."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Translate ``error`` where that is needed."""
+        if isinstance(error, Exception) and not isinstance(error, (ZeroscoreError, *MODEL_ERRORS)):
+            raise RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
 def one_of(kind: str, value: str, known: Sequence[str]) -> None:

@@ -18,13 +18,10 @@ from torch import nn
 from zeroscore.own_models import ModelSpace
 from zeroscore.scorers import MODEL_ERRORS
 from zeroscore.spaces import SPACES
-from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore.types import UsageError, ZeroscoreError, foreign
 
 FORMS = "'nasbench201:|nor_conv_3x3~0|+|...|', 'timm:resnet18', 'torchvision:resnet18' or 'package.module:factory'"
 DEFAULT_SHAPE = (3, 32, 32)
-
-BROKEN = (*MODEL_ERRORS, SyntaxError)
-"""What a user's own code may raise when it is imported or called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Target:
 
     Attributes:
         text: how the user named it.
-        build: makes it, seeded by the caller's seed; may raise UsageError and, from the user's own code, BROKEN.
+        build: makes it, seeded by the caller's seed; may raise UsageError and, from the user's own code, MODEL_ERRORS.
         shape: (C, H, W) that it expects.
         space: name of the search space that it is of; "" for none.
     """
@@ -107,13 +104,16 @@ def own_models(text: str) -> ModelSpace:
         ZeroscoreError: its module cannot be imported, or its function raises.
     """
     module_name, _, attribute = text.partition(":")
+    if module_name in SPACES:
+        raise UsageError(f"{text!r} is one architecture; rank takes the space, {module_name}, and --archs FILE")
     if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
         raise UsageError(f"cannot tell what networks {text!r} are; write 'package.module:name'")
     try:
-        return ModelSpace(_seeded(0, lambda: _attribute(text, module_name, attribute)), text)
+        with foreign():
+            return ModelSpace(_seeded(0, lambda: _attribute(text, module_name, attribute)), text)
     except UsageError:
         raise
-    except BROKEN as error:
+    except MODEL_ERRORS as error:
         reason = " ".join(str(error).split())
         raise ZeroscoreError(f"networks {text!r}: {type(error).__name__}: {reason}") from error
 
@@ -123,23 +123,28 @@ def _attribute(text: str, module_name: str, attribute: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        module = importlib.import_module(module_name)
+        with foreign():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _cannot_import(text, module_name, error) from error
         hint = _hint(module_name, (*SPACES, "timm", "torchvision"))
         raise UsageError(f"model {text!r}: no space or module is called {error.name!r}{hint}; write {FORMS}") from error
-    except BROKEN as error:
+    except MODEL_ERRORS as error:
         raise _cannot_import(text, module_name, error) from error
     found = getattr(module, attribute, None)
     if found is None:
         own = [
             name
             for name, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", None) == module_name and not name.startswith("_")
+            if not name.startswith("_")
+            and (
+                isinstance(value, dict | list | tuple)
+                or (callable(value) and getattr(value, "__module__", None) == module_name)
+            )
         ]
         hint = _hint(attribute, own) or f"; it has {', '.join(own[:10]) or 'none'}"
-        raise UsageError(f"model {text!r}: module {module_name!r} has no function {attribute!r}{hint}")
+        raise UsageError(f"model {text!r}: module {module_name!r} has no {attribute!r}{hint}")
     return found
 
 
@@ -162,7 +167,8 @@ def _seeded(seed: int, make: Callable[[], Any]) -> Any:
     """What ``make`` returns with torch's generator seeded, and put back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return make()
+        with foreign():
+            return make()
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

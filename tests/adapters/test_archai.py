@@ -19,7 +19,7 @@ import zeroscore as zs
 from adapters.examples import printed
 from zeroscore.adapters import ScoreGuide
 from zeroscore.adapters.finite import FAILED
-from zeroscore.types import Needs
+from zeroscore.types import Needs, Status, UnscorableError
 
 archai = pytest.importorskip("archai.discrete_search.api", reason="archai is not installed")
 evolution_pareto = pytest.importorskip("archai.discrete_search.algos.evolution_pareto")
@@ -66,6 +66,12 @@ def test_the_value_is_that_of_score():
 def test_a_score_for_which_lower_is_better_is_turned_round():
     lower = zs.Scorer("lower", lambda evidence: float(evidence.params), Needs(static=True), False, "tests")
     assert ScoreEvaluator(lower, IMAGES).evaluate(model(net(40))) == -parameters(net(40))
+
+    def fails(evidence: Any) -> float:
+        raise UnscorableError(Status(zs.Code.SINGULAR, "no score"), -math.inf)
+
+    lower = zs.Scorer("lower", fails, Needs(static=True), False, "tests")
+    assert ScoreEvaluator(lower, IMAGES).evaluate(model(net(40))) == FAILED
 
 
 def test_failed_scores_lose_on_archais_pareto_front():

@@ -60,12 +60,18 @@ def test_stored_scores_and_named_ones():
 
 def test_a_scorer_for_which_lower_is_better_is_turned_round(monkeypatch):
     from zeroscore.adapters import guide as module
-    from zeroscore.types import Needs
+    from zeroscore.types import Needs, Status, UnscorableError
 
     lower = zs.Scorer("lower", lambda evidence: float(evidence.params), Needs(static=True), False, "tests")
     monkeypatch.setattr(module.SCORERS, "get", lambda name: lower)
     found = ScoreGuide(SPACE, "lower")
     assert found(SPACE.parse("8:8:8:8:8")) > found(SPACE.parse("64:64:64:64:64"))
+
+    def fails(evidence):
+        raise UnscorableError(Status(zs.Code.SINGULAR, "no score"), -math.inf)
+
+    lower = zs.Scorer("lower", fails, Needs(static=True), False, "tests")
+    assert ScoreGuide(SPACE, "lower")(SPACE.parse("8:8:8:8:8")) == -math.inf
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ Made for archai 1.0.0 (``archai.discrete_search.api``), whose searches run with 
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -86,6 +87,8 @@ class ScoreEvaluator(ModelEvaluator):  # type: ignore[misc]
             found = score(
                 arch.arch, self._images, self.scorer, seed=self._seed, precision=self._precision, space=self._space
             )
+        if not found.status.ok:
+            return finite(-math.inf)
         return finite(found.value if self.scorer.higher_is_better else -found.value)
 
 

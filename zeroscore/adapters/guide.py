@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from itertools import islice
 from typing import Generic
@@ -72,7 +73,9 @@ class ScoreGuide(Generic[A]):
         if arch not in self._meter.values:
             self._meter(arch)
             self.seconds += self._meter.take_seconds()
-        return order(self._sign * self._meter.values[arch])
+        value = self._meter.values[arch]
+        # A failed score may be -inf also where lower is better.
+        return order(value if value == -math.inf else self._sign * value)
 
     @cached_property
     def pool(self) -> list[A]:

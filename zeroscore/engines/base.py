@@ -50,6 +50,9 @@ class Task:
 
 
 Engine = Callable[[Settings, Iterable[Task]], Iterator[tuple[Task, tuple[Score, ...]]]]
-"""Runs tasks and yields each with its scores, in any order, as soon as they are there."""
+"""Runs tasks and yields each with its scores, in any order, as soon as they are there.
+
+The iterator has a ``close``, as generators have: it ends the run, and no task is taken after it.
+"""
 
 ENGINES: Registry[Engine] = Registry("engine", "zeroscore.engines")

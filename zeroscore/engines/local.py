@@ -17,7 +17,7 @@ from zeroscore.engines.memory import free_bytes, kept_pages
 from zeroscore.probe import Evidence, Gate, gates_of
 from zeroscore.scorers import MODEL_ERRORS, Scorer, failure, score_evidence
 from zeroscore.spaces.batched import BatchedSpace, Codes
-from zeroscore.types import Code, Score, UsageError
+from zeroscore.types import Code, Score, UsageError, foreign
 
 Known = Mapping[str, Any]  # attributes of one network's Evidence
 
@@ -162,9 +162,10 @@ def _builder(settings: Settings, images: Tensor, arch: Hashable) -> Callable[[],
         if failed:  # for another scorer: it would fail again
             raise failed[0]
         try:
-            model = settings.space.build(
-                arch, settings.num_classes, seed=settings.seed, device=images.device, **settings.ties
-            )
+            with foreign():
+                model: Any = settings.space.build(
+                    arch, settings.num_classes, seed=settings.seed, device=images.device, **settings.ties
+                )
             return model.to(memory_format=torch.channels_last) if images.ndim == 4 else model  # type: ignore[no-any-return]
         except MODEL_ERRORS as error:
             failed.append(error)

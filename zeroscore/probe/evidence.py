@@ -32,6 +32,7 @@ from zeroscore.types import (
     Status,
     UnscorableError,
     UsageError,
+    foreign,
     one_of,
 )
 
@@ -169,7 +170,8 @@ class Evidence:
         reads = {"with_codes": with_codes, "with_moments": with_moments}
 
         def run() -> Capture:
-            return capture(self._model, self.images, self.count, self._seed, self.precision == "bfloat16", **reads)
+            with foreign():
+                return capture(self._model, self.images, self.count, self._seed, self.precision == "bfloat16", **reads)
 
         try:
             return run()

@@ -13,7 +13,19 @@ from torch import Tensor, nn
 
 from zeroscore.probe import Evidence
 from zeroscore.registry import Registry
-from zeroscore.types import MODEL_ERRORS, OK, Code, Count, Needs, Precision, Score, Status, UnscorableError, UsageError
+from zeroscore.types import (
+    MODEL_ERRORS,
+    OK,
+    Code,
+    Count,
+    Needs,
+    Precision,
+    Score,
+    Status,
+    UnscorableError,
+    UsageError,
+    foreign,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +123,9 @@ def _score_one(evidence: Evidence, scorer: Scorer) -> Score:
     if scorer.needs.runs_gates:
         details["count"] = evidence.count
     try:
-        value = float(scorer.function(evidence))
-        details.update(scorer.details(evidence))
+        with foreign():
+            value = float(scorer.function(evidence))
+            details.update(scorer.details(evidence))
     except UnscorableError as error:
         value, status = error.value, error.status
     except UsageError:
