@@ -718,17 +718,15 @@ def test_table_list_knows_the_tables_of_an_archive() -> None:
     assert (row["get"], row["licence"]) == ("download", "MIT")
 
 
-def test_scores_of_ones_own_networks_are_evaluated_and_reported(here: Path) -> None:
-    assert zeroscore("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own").code == 0
+def test_scores_of_ones_own_networks_are_evaluated_and_reported() -> None:
+    Path("own_nets.py").write_text(OWN_NETS)
     Path("worth.csv").write_text("arch,c10_test_200\nwide,70\nnarrow,60\nimpossible,10\n")
-    found = zeroscore("evaluate", "own", "--table", "worth.csv", "--json")
-    assert found.code == 0, found.complaint
-    assert zeroscore("report", "own", "--table", "worth.csv", "--out", "page.html").code == 0
-    for options in ((), ("--space", "own_nets:networks")):
-        zeroscore("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out", "own.csv")
-        read = zeroscore("evaluate", "own.csv", "--table", "worth.csv", *options)
-        assert (read.code == 0) == bool(options), read.complaint
-    assert (
-        "package.module:name for networks of your own"
-        in zeroscore("evaluate", "own.csv", "--table", "worth.csv").complaint
-    )
+    rank = ("rank", "own_nets:networks", *TINY, "--scorers", "params", "--out")
+    assert zeroscore(*rank, "own").code == zeroscore(*rank, "own.csv").code == 0
+    worth = ("--table", "worth.csv")
+    for options in (("own",), ("own.csv", "--space", "own_nets:networks")):
+        found = zeroscore("evaluate", *options, *worth)
+        assert found.code == 0, found.complaint
+    assert zeroscore("report", "own", *worth, "--out", "page.html").code == 0
+    refused = zeroscore("evaluate", "own.csv", *worth)
+    assert (refused.code, "package.module:name for networks of your own" in refused.complaint) == (2, True)
