@@ -76,7 +76,6 @@ class Life:
         self.code = int(self.server.stdout.readline())
         return self.code
 
-
     def interrupt(self) -> int:
         """Exit code after Ctrl-C, which is pressed once more where nothing has come of it for a second.
 
