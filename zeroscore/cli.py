@@ -613,8 +613,6 @@ def report(
     check_targets(out_path, png)
     chosen = None if space is None else _space(space)
     ranking = zs.load_ranking(scores)
-    if chosen is None and ":" in str(ranking.provenance.get("space", "")):
-        chosen = _space_of(ranking)
     named: dict[str, zs.SearchResult[Any]] = {
         name: zs.SearchResult.load(path) for name, path in _file_names(histories or []).items()
     }
@@ -624,7 +622,7 @@ def report(
             ranking,
             table,
             out_path,
-            space=chosen,
+            space=_space_of(ranking) if chosen is None else chosen,
             scorer=scorer,
             dataset=dataset,
             split=split,

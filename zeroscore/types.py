@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 Count = Literal["application", "reference", "live"]
 """Which ReLU applications enter the overlap kernel.
@@ -80,6 +81,11 @@ MODEL_ERRORS = (
     *(MemoryError, NameError, ImportError, OSError, SyntaxError),
 )
 """What building a network, or a forward pass on an input it was not made for, may raise."""
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """True for a real number that is neither NaN nor infinite."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class foreign:  # noqa: N801  # a context manager, named like contextlib's own

@@ -14,11 +14,11 @@ from torch import Tensor
 from zeroscore.probe import load_images
 from zeroscore.ranking import score_function
 from zeroscore.scorers import SCORERS
-from zeroscore.search.base import is_finite, order, positive
+from zeroscore.search.base import order, positive
 from zeroscore.search.meter import Meter, ScoreSource
 from zeroscore.search.random import distinct
 from zeroscore.spaces.base import A, Space
-from zeroscore.types import UsageError
+from zeroscore.types import UsageError, is_finite
 
 
 class ScoreGuide(Generic[A]):

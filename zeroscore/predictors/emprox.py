@@ -15,10 +15,10 @@ from torch import Tensor
 from zeroscore.prediction import PREDICTORS
 from zeroscore.predictors.autoencoder import Autoencoder, queried, reproducible, train
 from zeroscore.predictors.encoding import encoding_of
-from zeroscore.predictors.labels import Lesson, Scale, checked_scores, not_negative, scores_as_fitted, whole
+from zeroscore.predictors.labels import Lesson, Scale, checked_scores, scores_as_fitted, whole
 from zeroscore.predictors.neighbours import neighbours_mean
 from zeroscore.spaces.base import Space
-from zeroscore.types import UsageError, one_of
+from zeroscore.types import UsageError, is_finite, one_of
 
 Memory = Literal["final", "all_epochs"]
 MEMORIES: tuple[Memory, ...] = ("final", "all_epochs")
@@ -82,11 +82,13 @@ class EmProx:
     ) -> None:
         one_of("memory", memory, MEMORIES)
         one_of("form", form, FORMS)
+        if not is_finite(beta) or beta < 0:
+            raise UsageError(f"beta={beta!r} is not a finite number of at least 0")
         self.space = space
         self.k = whole("k", k)
         self.memory = memory
         self.form = form
-        self.beta = not_negative("beta", beta)
+        self.beta = float(beta)
         self.width = whole("width", width)
         self.epochs = whole("epochs", epochs)
         self.seed = whole("seed", seed, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Float64
@@ -48,13 +48,6 @@ def whole(name: str, value: int, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UsageError(f"{name}={value!r} is not a whole number of at least {least}")
     return int(value)
-
-
-def not_negative(name: str, value: object) -> float:
-    """``value`` where it is a finite number of at least 0, else a UsageError that says ``name``."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
-        raise UsageError(f"{name}={value!r} is not a finite number of at least 0")
-    return float(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from itertools import islice
 
 import numpy as np
 
-from zeroscore.search.base import SEARCHERS, Algorithm, order, positive
+from zeroscore.search.base import SEARCHERS, Algorithm, check_pool, order
 from zeroscore.search.random import distinct
 from zeroscore.search.regularized_evolution import RegularizedEvolution
 from zeroscore.spaces.base import A, Space
-from zeroscore.types import UsageError
 
 
 def assisted_evolution(
@@ -40,8 +39,7 @@ def assisted_evolution(
     Raises:
         UsageError: the pool is smaller than the population.
     """
-    if positive("pool", pool) < positive("population", population):
-        raise UsageError(f"pool={pool} is smaller than population={population}, which is to be chosen from it")
+    check_pool(pool, population)
 
     def best_scored() -> Iterator[A]:
         drawn = islice(distinct(space, rng, candidates), pool)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard
 
 from zeroscore.registry import Registry
 from zeroscore.spaces.base import A
-from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore.types import UsageError, ZeroscoreError, is_finite
 
 
 class ExhaustedError(ZeroscoreError):
@@ -79,16 +78,17 @@ def order(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def is_finite(value: object) -> TypeGuard[float]:
-    """True for a real number that is neither NaN nor infinite."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def positive(name: str, value: int) -> int:
     """``value`` where it is a whole number of at least 1, else a UsageError that says ``name``."""
     if not is_whole(value) or value < 1:
         raise UsageError(f"{name}={value!r} is not a whole number of at least 1")
     return value
+
+
+def check_pool(pool: int, population: int) -> None:
+    """Raise UsageError unless ``population`` architectures can be chosen from ``pool`` of them."""
+    if positive("pool", pool) < positive("population", population):
+        raise UsageError(f"pool={pool} is smaller than population={population}, which is to be chosen from it")
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -15,10 +15,10 @@ from typing import Generic
 import numpy as np
 from jaxtyping import Float
 
-from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, is_finite, order, positive
-from zeroscore.search.random import distinct
+from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, check_pool, order, positive
+from zeroscore.search.random import different, distinct
 from zeroscore.spaces.base import A, Space
-from zeroscore.types import UsageError
+from zeroscore.types import UsageError, is_finite
 
 TRUST = 3.0
 """Evaluations that agree with the score, as many as the score is believed before there are any."""
@@ -66,8 +66,7 @@ class GuidedEvolution(Generic[A]):
         by_score: float = 0.0,
         candidates: Iterable[A] | None = None,
     ) -> None:
-        if positive("pool", pool) < positive("population", population):
-            raise UsageError(f"pool={pool} is smaller than population={population}, which is to be chosen from it")
+        check_pool(pool, population)
         if not is_finite(by_score) or not 0 <= by_score <= 1:
             raise UsageError(f"by_score={by_score!r} is not a number from 0 to 1")
         self._space = space
@@ -77,9 +76,7 @@ class GuidedEvolution(Generic[A]):
         self._children = positive("children", children)
         self._by_score = by_score
         self._alive: deque[tuple[A, float]] = deque(maxlen=population)
-        among = None if candidates is None else dict.fromkeys(candidates)
-        if among is not None and not among:
-            raise UsageError("candidates is empty; give architectures, or None for the whole space")
+        among = different(candidates)
         self._among = among
         self._scores: dict[A, float] = {}
         self._values: dict[A, float] = {}

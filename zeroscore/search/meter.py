@@ -6,9 +6,8 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeAlias
 
-from zeroscore.search.base import is_finite
 from zeroscore.spaces.base import A
-from zeroscore.types import UsageError, ZeroscoreError
+from zeroscore.types import UsageError, ZeroscoreError, is_finite
 
 
 class Scored(Protocol):

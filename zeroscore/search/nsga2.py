@@ -21,14 +21,14 @@ from torch import Tensor
 from zeroscore.probe import load_images
 from zeroscore.ranking import Ranking, score_many
 from zeroscore.scorers import SCORERS
-from zeroscore.search.base import Budget, is_finite, is_whole, positive
+from zeroscore.search.base import Budget, is_whole, positive
 from zeroscore.search.history import Stopped
 from zeroscore.search.random import distinct
 from zeroscore.spaces.base import A, Space
 from zeroscore.store import write_frame
 from zeroscore.tables.about import check_space
 from zeroscore.tables.base import Metric, Table
-from zeroscore.types import UsageError, ZeroscoreError, one_of
+from zeroscore.types import UsageError, ZeroscoreError, is_finite, one_of
 from zeroscore.version import package_version
 
 COSTS = ("params", "flops")

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from zeroscore.prediction import PREDICTORS
-from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, is_finite, is_whole, order, positive
-from zeroscore.search.random import distinct
+from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError, check_pool, is_whole, order, positive
+from zeroscore.search.random import different, distinct
 from zeroscore.spaces.base import A, Space
-from zeroscore.types import UsageError
+from zeroscore.types import UsageError, is_finite
 
 
 class PredictorEvolution(Generic[A]):
@@ -76,8 +76,7 @@ class PredictorEvolution(Generic[A]):
         refit: float = 1.5,
         candidates: Iterable[A] | None = None,
     ) -> None:
-        if positive("pool", pool) < positive("population", population):
-            raise UsageError(f"pool={pool} is smaller than population={population}, which is to be chosen from it")
+        check_pool(pool, population)
         if not is_whole(strangers) or strangers < 0:
             raise UsageError(f"strangers={strangers!r} is not a whole number of at least 0")
         if not is_finite(explore) or not 0 <= explore <= 1:
@@ -86,9 +85,7 @@ class PredictorEvolution(Generic[A]):
             raise UsageError(f"trust={trust!r} is not a finite number of at least 0")
         if not is_finite(refit) or refit <= 1:
             raise UsageError(f"refit={refit!r} is not a finite number greater than 1")
-        among = None if candidates is None else dict.fromkeys(candidates)
-        if among is not None and not among:
-            raise UsageError("candidates is empty; give architectures, or None for the whole space")
+        among = different(candidates)
         self._space = space
         self._rng = rng
         self._score = score

@@ -9,6 +9,7 @@ import numpy as np
 
 from zeroscore.search.base import SEARCHERS, Algorithm, ExhaustedError
 from zeroscore.spaces.base import A, Space
+from zeroscore.types import UsageError
 
 
 class RandomSearch(Generic[A]):
@@ -45,6 +46,18 @@ def distinct(space: Space[A], rng: np.random.Generator, candidates: Iterable[A] 
         if arch not in seen:
             seen.add(arch)
             yield arch
+
+
+def different(candidates: Iterable[A] | None) -> dict[A, None] | None:
+    """The candidates, each once and in their order; None for the whole space.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = None if candidates is None else dict.fromkeys(candidates)
+    if found is not None and not found:
+        raise UsageError("candidates is empty; give architectures, or None for the whole space")
+    return found
 
 
 SEARCHERS.register("random", Algorithm(RandomSearch))
