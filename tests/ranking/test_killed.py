@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,19 +74,6 @@ class Life:
         assert self.server.stdout is not None
         self.code = int(self.server.stdout.readline())
         return self.code
-
-    def interrupt(self) -> int:
-        """Exit code after Ctrl-C, which is pressed once more where nothing has come of it for a second.
-
-        Python loses a KeyboardInterrupt that is raised under C code which clears whatever error there is; seen once in
-        some hundreds of runs.
-        """
-        again = threading.Timer(1.0, os.kill, (self.pid, signal.SIGINT))
-        again.start()
-        try:
-            return self.end(signal.SIGINT)
-        finally:
-            again.cancel()
 
 
 class Server:
@@ -214,7 +200,7 @@ def test_ctrl_c_keeps_everything(server: Server, uninterrupted: Path, tmp_path: 
     for lines in (6, 9):
         life = server.start("score", store, archs=cells(), scorers=SCORERS)
         life.wait_for(lines)
-        assert life.interrupt() == 130
+        assert life.end(signal.SIGINT) == 130
         check_after_death(store, life)
         assert list(store.glob(".tmp-*")) == []
     assert 0 < len(read_store(store)[0]) < 60
