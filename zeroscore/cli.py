@@ -55,7 +55,7 @@ from zeroscore.tables import Metric, convert, download, installed_tables, tables
 from zeroscore.tables.about import check_space, datasets, default_metric, summary, usual_dataset
 from zeroscore.tables.download import by_hand, next_step, part_of
 from zeroscore.tables.load import names_of
-from zeroscore.types import MODEL_ERRORS, UsageError, ZeroscoreError, one_of
+from zeroscore.types import MODEL_ERRORS, UsageError, ZeroscoreError, foreign, one_of
 from zeroscore.zoo import DEFAULT_SHAPE, Target, find, own_models
 from zeroscore_data import Entry, embedded, manifest
 
@@ -1096,9 +1096,10 @@ def _score_target(
     seed: int,
 ) -> tuple[zs.Score, ...]:
     try:
-        model = target.build(seed)
-        if device is not None:
-            model = model.to(device)
+        with foreign():
+            model = target.build(seed)
+            if device is not None:
+                model = model.to(device)
         evidence = Evidence(model, images, count, seed, precision, space=target.space)  # type: ignore[arg-type]
         return score_evidence(evidence, scorers)
     except UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeGuard
@@ -93,13 +94,24 @@ class foreign:  # noqa: N801  # a context manager, named like contextlib's own
 
     A network may raise any class there is, and StopIteration would end a generator that runs it; those in MODEL_ERRORS,
     ZeroscoreErrors and what is no Exception (KeyboardInterrupt, ...) leave as they are.
+
+    An error raised while a KeyboardInterrupt was on its way leaves as that KeyboardInterrupt. It says nothing about the
+    network: torch's mode stack, for one, is a mode short after a Ctrl-C at the wrong moment, and whoever takes his own
+    from it then raises "trying to pop from empty mode stack".
     """
 
     def __enter__(self) -> None:
-        """Nothing to get ready."""
+        """Note what is being handled already, which is no concern of the code inside."""
+        self._handled = sys.exception()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Translate ``error`` where that is needed."""
+        if isinstance(error, Exception):
+            cause: BaseException | None = error
+            while cause is not None and cause is not self._handled:
+                if isinstance(cause, KeyboardInterrupt):
+                    raise cause
+                cause = cause.__context__
         if isinstance(error, Exception) and not isinstance(error, (ZeroscoreError, *MODEL_ERRORS)):
             raise RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 

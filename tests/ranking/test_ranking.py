@@ -387,6 +387,23 @@ def test_an_error_that_stops_the_run_keeps_what_is_stored(monkeypatch: pytest.Mo
     assert space.built == [representative(TWIN)]
 
 
+@pytest.mark.parametrize("place", ["build", "codes"])
+def test_an_error_on_the_way_of_an_interruption_is_nobodys_score(place: str, tmp_path: Path) -> None:
+    def interrupt(asked: str | list[str]) -> None:
+        if representative(POOL) in asked:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                torch._C._pop_torch_function_stack()  # type: ignore[attr-defined]  # raises: there is none
+
+    space = Watched(on_build=interrupt) if place == "build" else WatchedCodes(on_codes=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        score_many(space, [CHAIN, POOL, TWIN], IMAGES, store=tmp_path)
+    assert POOL not in [row.arch for row in read_store(tmp_path)[0]]
+    frame = score_many(SPACE, [CHAIN, POOL, TWIN], IMAGES, store=tmp_path).frame
+    assert frame["status"].tolist() == ["OK"] * 3
+
+
 def bad_images() -> list[tuple[Any, str]]:
     nan = IMAGES.clone()
     nan[2, 0, 0, 0] = math.nan

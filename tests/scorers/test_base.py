@@ -113,6 +113,27 @@ def test_what_stops_a_program_stops_a_score(stop):
         score(raises(stop()), images())
 
 
+def masked(x):
+    """Ctrl-C, on whose way another error is raised."""
+    try:
+        raise KeyboardInterrupt
+    finally:
+        torch._C._pop_torch_function_stack()  # raises: there is none
+
+
+def test_an_error_on_the_way_of_an_interruption_is_no_status():
+    with pytest.raises(KeyboardInterrupt):
+        score(nn.Sequential(mlp(), Call(masked)), images())
+
+
+def test_a_score_after_an_interruption_is_one_as_ever():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        result = score(raises(ValueError("no")), images())
+    assert result.status.reason == "ValueError: no"
+
+
 def scorer(function, **options) -> Scorer:
     return Scorer("toy", function, Needs(static=True), True, "this test", **options)
 

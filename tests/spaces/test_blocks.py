@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -61,3 +64,11 @@ def test_seeded_init_leaves_every_setting_as_it_was():
         torch.set_default_dtype(torch.float32)
     assert torch.equal(first.weight, second.weight)
     assert second.weight.dtype is torch.float32
+
+
+@pytest.mark.parametrize("where", [nullcontext(), torch.device("cpu")], ids=["none", "cpu"])
+def test_seeded_init_needs_no_context_where_the_cpu_is_the_default(where: Any) -> None:
+    with where:
+        modes = torch.overrides._get_current_function_mode_stack()
+        with seeded_init(3):
+            assert torch.overrides._get_current_function_mode_stack() == modes

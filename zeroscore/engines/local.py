@@ -88,17 +88,18 @@ def networks_at_once(settings: Settings, images: Tensor, arch: Hashable) -> int:
 def _known(settings: Settings, images: Tensor, archs: Sequence[Hashable], moments: bool) -> list[Known] | None:
     """What the codes of each network say: {} for one that cannot be run so; None where memory lacks for all of them."""
     try:
-        return _read(
-            settings.space.codes(
-                archs,
-                images,
-                count=settings.count,
-                seed=settings.seed,
-                tie_weights=settings.tie_weights,
-                bfloat16=settings.precision == "bfloat16",
-                **({"moments": True} if moments else {}),
+        with foreign():
+            return _read(
+                settings.space.codes(
+                    archs,
+                    images,
+                    count=settings.count,
+                    seed=settings.seed,
+                    tie_weights=settings.tie_weights,
+                    bfloat16=settings.precision == "bfloat16",
+                    **({"moments": True} if moments else {}),
+                )
             )
-        )
     except UsageError:
         raise
     except MODEL_ERRORS as error:

@@ -23,7 +23,7 @@ from zeroscore.report.sweep import Sweep, Watch, correlations, gather
 from zeroscore.search import SearchResult
 from zeroscore.spaces import Space
 from zeroscore.tables import Table
-from zeroscore.types import MODEL_ERRORS, UsageError, ZeroscoreError
+from zeroscore.types import MODEL_ERRORS, UsageError, ZeroscoreError, foreign
 from zeroscore.version import __version__, package_version
 
 MOST_IMAGES = 256
@@ -193,8 +193,9 @@ def _kernel(sweep: Sweep, shown: int, batch: Batch) -> tuple[page.Kernel | None,
     ties: dict[str, Any] = {"tie_weights": True} if settings.get("tie_weights") else {}
     count = settings.get("count", "application")
     try:
-        model = sweep.space.build(arch, int(settings.get("num_classes", 10)), seed=batch.seed, **ties)
-        overlaps = overlap_kernel(model, batch.images, count, batch.seed).cpu().numpy()
+        with foreign():
+            model = sweep.space.build(arch, int(settings.get("num_classes", 10)), seed=batch.seed, **ties)
+            overlaps = overlap_kernel(model, batch.images, count, batch.seed).cpu().numpy()
     except (ZeroscoreError, *MODEL_ERRORS) as error:
         return None, f"the network of {sweep.archs[shown]} has none ({' '.join(str(error).split())[:300]})"
     total = len(batch.images)
