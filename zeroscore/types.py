@@ -106,13 +106,14 @@ class foreign:  # noqa: N801  # a context manager, named like contextlib's own
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Translate ``error`` where that is needed."""
-        if isinstance(error, Exception):
-            cause: BaseException | None = error
-            while cause is not None and cause is not self._handled:
-                if isinstance(cause, KeyboardInterrupt):
-                    raise cause
-                cause = cause.__context__
-        if isinstance(error, Exception) and not isinstance(error, (ZeroscoreError, *MODEL_ERRORS)):
+        if not isinstance(error, Exception):
+            return
+        cause: BaseException | None = error
+        while cause is not None and cause is not self._handled:
+            if isinstance(cause, KeyboardInterrupt):
+                raise cause
+            cause = cause.__context__
+        if not isinstance(error, (ZeroscoreError, *MODEL_ERRORS)):
             raise RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
