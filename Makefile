@@ -29,11 +29,12 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# torch comes first and pinned: left to itself, pip may take a build with several GB of CUDA libraries.
+# torch comes first and pinned: left to itself, pip may take a build with several GB of CUDA libraries. Compiling all that is
+# installed would take longer than installing it; Python compiles what is imported.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archai,dev,moo,nevergrad,optuna,ray,report,syne-tune,tables,zoo]'
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archai,dev,moo,nevergrad,optuna,ray,report,syne-tune,tables,zoo]'
 	touch $(STAMP)
 
 clean:
