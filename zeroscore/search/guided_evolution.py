@@ -76,14 +76,13 @@ class GuidedEvolution(Generic[A]):
         self._children = positive("children", children)
         self._by_score = by_score
         self._alive: deque[tuple[A, float]] = deque(maxlen=population)
-        among = different(candidates)
-        self._among = among
+        self._among = different(candidates)
         self._scores: dict[A, float] = {}
         self._values: dict[A, float] = {}
         self._evaluated_beside: defaultdict[A, list[A]] = defaultdict(list)
         self._asked: set[A] = set()
         self._to_start = population
-        self._drawn = self._best_scored_first(pool, among)
+        self._drawn = self._best_scored_first(pool, self._among)
 
     def ask(self) -> A:
         """One of the first population, then the most promising children; ExhaustedError after the last architecture."""
